@@ -1,0 +1,16 @@
+"""The one list of probes, written out."""
+
+from agent.probes.base import Probe
+from agent.probes.dns import Dns
+from agent.probes.http import Http
+from agent.probes.icmp import Icmp
+from agent.probes.tcp import Tcp
+from agent.probes.tls import Tls
+
+PROBES: dict[str, type[Probe]] = {
+    "dns": Dns,
+    "http": Http,
+    "icmp": Icmp,
+    "tcp": Tcp,
+    "tls": Tls,
+}

@@ -1,0 +1,123 @@
+"""Names to addresses and bound sockets, for the probes that need either."""
+
+import asyncio
+import ipaddress
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+from agent.probes.base import Env, ProbeError, Recorder, Source, Target
+
+FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6, 0: socket.AF_UNSPEC}
+SO_BINDTODEVICE = 25
+
+
+class SystemResolver:
+    """getaddrinfo off the loop: what the PC's other programs would be told (hosts file, nsswitch).
+
+    Lookups of one name share one thread, so that a dead resolver, which holds each thread for its
+    own long timeout, can block at most as many threads as there are names.
+    """
+
+    def __init__(self, threads: int = 8) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="resolve")
+        self._asking: dict[tuple[str, int], asyncio.Future[list[str]]] = {}
+
+    async def __call__(self, host: str, ip_version: int) -> list[str]:
+        """Return the addresses in the system's order; socket.gaierror when there are none."""
+        key = (host, ip_version)
+        asking = self._asking.get(key)
+        if asking is None:
+            loop = asyncio.get_running_loop()
+            asking = loop.run_in_executor(self._pool, _look_up, host, FAMILIES[ip_version])
+            self._asking[key] = asking
+            asking.add_done_callback(lambda done: self._forget(key, done))
+        return await asyncio.shield(asking)  # one caller's deadline must not take it from others
+
+    def _forget(self, key: tuple[str, int], done: asyncio.Future[list[str]]) -> None:
+        del self._asking[key]
+        if not done.cancelled():
+            done.exception()  # seen, even if every caller has left
+
+    def close(self) -> None:
+        """Leave threads that still wait for a dead resolver to themselves."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _look_up(host: str, family: int) -> list[str]:
+    found = socket.getaddrinfo(host, None, family, socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+async def resolve(env: Env, host: str, ip_version: int, rec: Recorder) -> str:
+    """Return the first address of a host, timed as phase `resolve`.
+
+    One address, as configured or as the system orders them: v4 and v6 are two checks. The address
+    is kept as the fact `address`; whether it was v4 or v6 as the value `ip_protocol`.
+    """
+    with rec.phase("resolve"):
+        address = host if is_address(host) else (await env.resolve(host, ip_version))[0]
+    rec.fact("address", address)
+    rec.value("ip_protocol", ipaddress.ip_address(address.partition("%")[0]).version)
+    return address
+
+
+async def connect(address: str, port: int, target: Target) -> socket.socket:
+    """Return a non-blocking TCP socket connected over the target's line. OSError flies."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = bound_socket(family, socket.SOCK_STREAM, target.source)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(sock, (address, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def bound_socket(family: int, kind: int, source: Source | None, proto: int = 0) -> socket.socket:
+    """Return a non-blocking socket that leaves over the given line. ProbeError if it cannot."""
+    sock = socket.socket(family, kind, proto)
+    try:
+        sock.setblocking(False)
+        if source is not None:
+            bind(sock, source)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def bind(sock: socket.socket, source: Source) -> None:
+    """Bind a socket to a line's interface and address. ProbeError says which of them is wrong."""
+    try:
+        if source.interface:
+            name = source.interface.encode() + b"\0"
+            sock.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, name)
+        if source.address:
+            sock.bind((source.address, 0))
+    except OSError as exc:
+        where = source.interface or source.address
+        raise ProbeError(f"cannot use line at {where}: {exc.strerror}") from exc
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is written as an address already."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def split_host_port(text: str) -> tuple[str, int] | None:
+    """Split `host:port` or `[v6]:port`; None where it is neither."""
+    host, _, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        if ":" not in host:
+            return None
+    elif ":" in host:
+        return None
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        return None
+    return host, int(port)

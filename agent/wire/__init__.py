@@ -1,0 +1,41 @@
+"""The contract between agents and their collector.
+
+Imports nothing of ours and does no I/O. Decoding is tolerant: unknown fields are ignored, new
+fields have defaults, no field ever changes its type or meaning. What every release has sent is
+kept in tests/wire/golden and must decode for ever.
+"""
+
+from agent.wire.failure import Failure
+from agent.wire.push import (
+    MAX_BATCH_SAMPLES,
+    MAX_PUSH_BYTES,
+    MAX_PUSH_INFLATED_BYTES,
+    Ack,
+    Answer,
+    LineState,
+    PowerState,
+    Push,
+    Refusal,
+    SpoolState,
+)
+from agent.wire.ranges import Ranges
+from agent.wire.sample import WIRE_VERSION, Batch, Sample, Stamp
+
+__all__ = [
+    "MAX_BATCH_SAMPLES",
+    "MAX_PUSH_BYTES",
+    "MAX_PUSH_INFLATED_BYTES",
+    "WIRE_VERSION",
+    "Ack",
+    "Answer",
+    "Batch",
+    "Failure",
+    "LineState",
+    "PowerState",
+    "Push",
+    "Ranges",
+    "Refusal",
+    "Sample",
+    "SpoolState",
+    "Stamp",
+]
