@@ -100,10 +100,23 @@ class Resolve(Protocol):
 
 
 @dataclass(slots=True)
+class Health:
+    """What the agent's parts know of themselves, for the `pc` probe to report."""
+
+    runs: int = 0
+    runs_missed: int = 0
+    """Were due while the same run was still under way, or while the PC slept."""
+    schedule_lag_seconds: float = 0.0
+    """How late the latest slot began."""
+    state_directory: str = "/"
+
+
+@dataclass(slots=True)
 class Env:
     """What probes use of the world. Tests put their own in."""
 
     resolve: Resolve
+    health: Health = field(default_factory=Health)
     monotonic_ns: Callable[[], int] = time.monotonic_ns
     wall: Callable[[], float] = time.time
     _kept: dict[str, Any] = field(default_factory=dict)

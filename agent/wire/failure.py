@@ -36,11 +36,17 @@ class Failure(StrEnum):
     TLS_HANDSHAKE = "tls_handshake", "no TLS session could be agreed on"
     TLS_UNTRUSTED = "tls_untrusted", "the certificate comes from no issuer trusted here"
     TLS_EXPIRED = "tls_expired", "a certificate of the chain is past its last day"
-    TLS_NOT_YET_VALID = "tls_not_yet_valid", "a certificate's first day lies ahead (or our clock is wrong)"
+    TLS_NOT_YET_VALID = (
+        "tls_not_yet_valid",
+        "a certificate's first day lies ahead (or our clock is wrong)",
+    )
     TLS_WRONG_NAME = "tls_wrong_name", "the certificate was issued for another name"
     HTTP_STATUS = "http_status", "the status code is not one the check accepts"
     HTTP_REDIRECT = "http_redirect", "too many redirects, or one that is not allowed"
-    HTTP_BODY = "http_body", "a text that must be on the page is missing, or a forbidden one is there"
+    HTTP_BODY = (
+        "http_body",
+        "a text that must be on the page is missing, or a forbidden one is there",
+    )
     DNS_NXDOMAIN = "dns_nxdomain", "the resolver says that the name does not exist"
     DNS_SERVFAIL = "dns_servfail", "the resolver says that it failed"
     DNS_REFUSED = "dns_refused", "the resolver will not answer us"

@@ -1,0 +1,139 @@
+"""When to probe: coalesced slots, spread per site, never two runs of one check at once.
+
+Waking up is what costs on a quiet PC, so runs are gathered into slots of 0.2 s. Where a run falls
+within its interval comes from a hash of agent and check: agents do not herd after a power cut, and
+a restart keeps each run's place. Time here is the monotonic clock: a wall clock set back by an hour
+must not stop the measuring for that hour (docs/decisions/003).
+"""
+
+import asyncio
+import hashlib
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+
+from agent.probes.base import Health
+from agent.runner import Run, attempt
+from agent.wire import Sample
+
+SLOT_SECONDS = 0.2
+REPROBE_SECONDS = 0.3
+MAX_AT_ONCE = 50
+
+
+def offset(agent: str, run: Run) -> float:
+    """Return where in its interval a run falls, in whole slots: [0, interval)."""
+    text = "\0".join((agent, *run.key))
+    share = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
+    slots = max(1, round(run.check.interval_seconds / SLOT_SECONDS))
+    return int(share * slots) * SLOT_SECONDS
+
+
+class Schedule:
+    """Runs the runs until it is cancelled."""
+
+    def __init__(
+        self,
+        agent: str,
+        on_sample: Callable[[Sample], None],
+        on_change: Callable[[], None],
+        health: Health,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        run_once: Callable[[Run, int], Awaitable[Sample]] = attempt,
+    ) -> None:
+        """`on_change` is called when a run ends otherwise than the one before it did."""
+        self._health = health
+        self._agent = agent
+        self._on_sample = on_sample
+        self._on_change = on_change
+        self._now = now
+        self._run_once = run_once
+        self._due: dict[int, list[Run]] = {}
+        self._under_way: dict[tuple[str, str, str], asyncio.Task[None]] = {}
+        self._settled: dict[tuple[str, str, str], bool | None] = {}
+        self._changed = asyncio.Event()
+        self._room = asyncio.Semaphore(MAX_AT_ONCE)
+
+    def set_runs(self, runs: list[Run]) -> None:
+        """Put other runs in force; what is under way ends as it began."""
+        now = self._now()
+        due: dict[int, list[Run]] = defaultdict(list)
+        for run in runs:
+            due[_slot_after(now, run.check.interval_seconds, offset(self._agent, run))].append(run)
+        self._due = due
+        kept = {run.key for run in runs}
+        self._settled = {key: up for key, up in self._settled.items() if key in kept}
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Start what is due, slot after slot."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                self._changed.clear()
+                if await self._slept_until(min(self._due, default=None)):
+                    self._start_due(tasks)
+
+    async def _slept_until(self, slot: int | None) -> bool:
+        """Sleep until a slot begins; False when other runs came into force meanwhile."""
+        wait = None if slot is None else slot * SLOT_SECONDS - self._now()
+        if wait is not None and wait <= 0:
+            return True
+        try:
+            async with asyncio.timeout(wait):
+                await self._changed.wait()
+        except TimeoutError:
+            return True
+        return False
+
+    def _start_due(self, tasks: asyncio.TaskGroup) -> None:
+        now = self._now()
+        slot_now = int(now / SLOT_SECONDS)
+        first = min(self._due)
+        self._health.schedule_lag_seconds = max(0.0, now - first * SLOT_SECONDS)
+        for slot in sorted(slot for slot in self._due if slot <= slot_now or slot == first):
+            for run in self._due.pop(slot):
+                interval = max(1, round(run.check.interval_seconds / SLOT_SECONDS))
+                behind = max(0, (slot_now - slot) // interval)  # the PC slept: not made up for
+                self._health.runs_missed += behind
+                self._due.setdefault(slot + (behind + 1) * interval, []).append(run)
+                if run.key in self._under_way:
+                    self._health.runs_missed += 1
+                    continue
+                task = tasks.create_task(self._settle(run), name=f"run {run.check.id}")
+                self._under_way[run.key] = task
+
+    async def _settle(self, run: Run) -> None:
+        """Attempt once; where the outcome differs from the settled one, ask once more at once.
+
+        The centre believes 2 of the last 3 attempts, so a second one that agrees confirms the
+        change and one that does not takes it back: either way without waiting for the next run.
+        """
+        try:
+            settled = self._settled.get(run.key)
+            up = await self._attempt(run, 1)
+            # From nothing known a success needs no second opinion.
+            if up is None or up == settled or (settled is None and up):
+                self._settled[run.key] = settled if up is None else up
+                return
+            await asyncio.sleep(REPROBE_SECONDS)
+            if await self._attempt(run, 2) == up:
+                self._settled[run.key] = up
+                self._on_change()
+        finally:
+            del self._under_way[run.key]
+
+    async def _attempt(self, run: Run, number: int) -> bool | None:
+        async with self._room:
+            self._health.runs += 1
+            sample = await self._run_once(run, number)
+        self._on_sample(sample)
+        return sample.up
+
+
+def _slot_after(now: float, interval: float, place: float) -> int:
+    """Return the first slot after now at `place` within an interval."""
+    slots = max(1, round(interval / SLOT_SECONDS))
+    phase = round(place / SLOT_SECONDS)
+    current = int(now / SLOT_SECONDS)
+    return current + 1 + (phase - current - 1) % slots
