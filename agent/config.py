@@ -60,7 +60,7 @@ class Check(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     params: dict[str, Any] = {}
     interval_seconds: float
     timeout_seconds: float = 5.0
-    lines: list[str] = [""]
+    lines: tuple[str, ...] = ("",)
     """Each target is measured once per name; "" lets the system choose the route."""
     expect: Literal["reachable", "unreachable"] = "reachable"
 
