@@ -1,16 +1,21 @@
 """A province as values: what the folder says, after it was found to be without mistakes."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, time
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+import msgspec
 from msgspec import Struct
 
 from agent.config import AgentConfig
 
 Scope = Literal["site", "central", "external"]
 Layer = Literal["nic", "gateway", "line", "internet", "tslcd", "dns", "service"]
+LineKind = Literal["ftth", "tslcd", "4g"]
+Select = Literal["source", "interface", "anchor", "none"]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 class Frozen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,11 +29,37 @@ class Text(Frozen):
     en: str
 
 
+COMMUNE_KINDS = ("xã", "phường", "đặc khu")
+DATA_CENTRE = "trung tâm dữ liệu"
+SITE_KINDS = {
+    "xã": Text(vi="xã", en="commune"),
+    "phường": Text(vi="phường", en="ward"),
+    "đặc khu": Text(vi="đặc khu", en="special zone"),
+    "trung tâm hành chính công": Text(
+        vi="trung tâm phục vụ hành chính công", en="public administration service centre"
+    ),
+    "sở ngành": Text(vi="sở, ban, ngành", en="department"),
+    DATA_CENTRE: Text(vi="trung tâm dữ liệu", en="data centre"),
+}
+DEVICE_KINDS = {
+    "gateway": Text(vi="bộ định tuyến", en="router"),
+    "tslcd-gateway": Text(vi="cổng TSLCD tại chỗ", en="TSLCD gateway on the spot"),
+    "switch": Text(vi="bộ chia mạng", en="switch"),
+    "printer": Text(vi="máy in", en="printer"),
+    "scanner": Text(vi="máy quét", en="scanner"),
+    "counter-pc": Text(vi="máy quầy", en="counter PC"),
+    "conference-endpoint": Text(vi="thiết bị đầu cuối hội nghị", en="conference endpoint"),
+    "server": Text(vi="máy chủ", en="server"),
+}
+
+
 class Carrier(Frozen):
     """Who runs a line, and addresses of its own to tell its fault from others'."""
 
     name: str
     anchors: list[str] = []
+    route: str = ""
+    """Whom to call: a key of on_call."""
 
 
 class System(Frozen):
@@ -37,6 +68,8 @@ class System(Frozen):
     name: Text
     owner: str
     scope: Scope
+    route: str = ""
+    """Whom to call: a key of on_call."""
 
 
 class Phase(Frozen):
@@ -58,41 +91,64 @@ class Profile(Frozen):
     """Every check's interval is multiplied by this."""
 
 
+class Route(Frozen):
+    """Whom a page goes to, and who is next if nobody acknowledges it in time."""
+
+    name: Text
+    escalate_to: str = ""
+    escalate_after_seconds: float | None = None
+
+
+class OfficeHours(Frozen):
+    """When offices are open: a site switched off outside is closed, not broken."""
+
+    days: tuple[Day, ...]
+    spans: tuple[tuple[time, time], ...]
+    """From, to (not included), local time; never over midnight."""
+
+
 class Site(Frozen):
     """A commune (id: its official 5-digit code) or another place of the province."""
 
     id: str
     name: str
     kind: str
-    """xã, phường, or what other place it is."""
+    """A key of SITE_KINDS."""
     former_province: str
     lat: float | None
     lon: float | None
     agents: tuple[str, ...]
+    web: str = ""
+    """Host of the site's own web pages; "" where it has none yet."""
     contact_name: str = ""
     contact_phone: str = ""
 
 
 class SiteLine(Frozen):
-    """One carrier connection of a site."""
+    """One carrier connection of a site. Names are unique within a site."""
 
     site: str
+    agent: str = ""
+    """The one agent that is on it; "" for every agent of the site."""
     name: str
     carrier: str
-    kind: Literal["ftth", "tslcd", "4g"]
+    kind: LineKind
     contracted_mbit_s: float | None
-    select: Literal["source", "interface", "anchor", "none"]
+    select: Select
     source: str = ""
     interface: str = ""
     anchor: str = ""
 
 
 class Device(Frozen):
-    """What stands in an office."""
+    """What stands in an office. Ids are unique within a site."""
 
     site: str
+    agent: str = ""
+    """The one agent that stands in its building; "" for every agent of the site."""
     id: str
     kind: str
+    """A key of DEVICE_KINDS."""
     address: str
 
 
@@ -104,6 +160,9 @@ class CheckInfo(Frozen):
     layer: Layer
     kind: str
     name: Text
+    expect: Literal["reachable", "unreachable"] = "reachable"
+    interval_seconds: float = 0.0
+    """As written; a profile multiplies it by its interval_factor."""
 
 
 class Series(Struct, frozen=True):
@@ -127,6 +186,9 @@ class Inventory(Struct, frozen=True, kw_only=True):
     phases: Mapping[str, Phase]
     profiles: Mapping[str, Profile]
     default_profile: str
+    office_hours: OfficeHours | None = None
+    """None: never closed."""
+    on_call: Mapping[str, Route] = {}
     sites: Mapping[str, Site]
     lines: Mapping[str, tuple[SiteLine, ...]]
     """By site."""
@@ -145,10 +207,62 @@ class Inventory(Struct, frozen=True, kw_only=True):
 
     def profile_at(self, now: datetime) -> Profile:
         """Return the profile in force at a moment (aware datetime)."""
+        return self.profiles[self.profile_name_at(now)]
+
+    def profile_name_at(self, now: datetime) -> str:
+        """Return the key of the profile in force at a moment (aware datetime)."""
         for phase in self.phases.values():
             if phase.begins <= now < phase.ends:
-                return self.profiles[phase.profile]
-        return self.profiles[self.default_profile]
+                return phase.profile
+        return self.default_profile
+
+    def config_for(self, agent: str, profile: str) -> AgentConfig:
+        """Return an agent's configuration by another profile; `version` is 0."""
+        rates = self.profiles[profile]
+        config = self.configs[agent]
+        return msgspec.structs.replace(
+            config,
+            batch_seconds=rates.batch_seconds,
+            checks=[
+                msgspec.structs.replace(
+                    check,
+                    interval_seconds=self.checks[check.id].interval_seconds * rates.interval_factor,
+                )
+                for check in config.checks
+            ],
+        )
+
+    def is_open(self, now: datetime) -> bool:
+        """Whether offices are open at a moment (aware datetime)."""
+        if self.office_hours is None:
+            return True
+        local = now.astimezone(self.time_zone)
+        return DAYS[local.weekday()] in self.office_hours.days and any(
+            begins <= local.time() < ends for begins, ends in self.office_hours.spans
+        )
+
+
+class AgentSelector(Frozen):
+    """Which agents run a check: every key given must match. No key: all but data centres'."""
+
+    site: list[str] = []
+    agent: list[str] = []
+    suffix: list[str] = []
+    """What follows the site's id in the agent's: `ttpv` of 04792-ttpv; "" for the first agent."""
+    kind: list[str] = []
+    """Kinds of site."""
+    former_province: list[str] = []
+    line: list[str] = []
+    """Those who have a line of one of these names."""
+    carrier: list[str] = []
+    """Those who have a line of one of these carriers."""
+
+
+class DeviceSelector(Frozen):
+    """Which devices of the agent's building a check is about: one target for each."""
+
+    kind: list[str] = []
+    device: list[str] = []
 
 
 class RawCheck(Frozen):
@@ -163,9 +277,10 @@ class RawCheck(Frozen):
     params: dict[str, Any] = {}
     interval_seconds: float
     timeout_seconds: float = 5.0
-    agents: dict[str, list[str]] = {}
-    """Selector, every key must match; {} = every agent of a commune."""
+    agents: AgentSelector = AgentSelector()
+    devices: DeviceSelector | None = None
     line: str = "any"
     """`any` (the system chooses the route), `each` selectable line, or a line's name."""
-    for_each: Literal["", "sites"] = ""
+    for_each: Literal["", "sites", "carriers"] = ""
+    """`sites`: one set of targets per commune. `carriers`: one per anchor of each carrier."""
     expect: Literal["reachable", "unreachable"] = "reachable"
