@@ -12,24 +12,16 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
-import yaml
 from msgspec import Struct
 
 from agent.probes import PROBES
 from agent.probes.base import Source
+from agent.strict import ConfigError, convert, read_yaml
 
 MIN_INTERVAL_SECONDS = 1.0
 MAX_CHECKS = 500
 MAX_RUNS_PER_SECOND = 100.0
 ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-
-
-class ConfigError(Exception):
-    """What a person has to mend: one line per mistake, all of them."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
 
 
 class Line(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -107,18 +99,11 @@ class AgentFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def read_agent_file(path: Path) -> AgentFile:
     """Read agent.yml. ConfigError with every mistake; paths in it are relative to the file."""
-    try:
-        raw = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as exc:
-        raise ConfigError([f"{path}: cannot be read: {exc.strerror}"]) from exc
-    except (yaml.YAMLError, UnicodeDecodeError) as exc:
-        raise ConfigError([f"{path}: is not YAML: {' '.join(str(exc).split())}"]) from exc
-    try:
-        parsed = msgspec.convert(raw, AgentFile, strict=True, dec_hook=_paths)
-    except msgspec.ValidationError as exc:
-        raise ConfigError([f"{path}: {exc}"]) from exc
-    problems = [f"{path}: {problem}" for problem in _mistakes_of_file(parsed)]
-    if problems:
+    problems: list[str] = []
+    parsed = convert(read_yaml(path), AgentFile, path.name, problems)
+    if parsed is not None:
+        problems += [f"{path.name}: {problem}" for problem in _mistakes_of_file(parsed)]
+    if parsed is None or problems:
         raise ConfigError(problems)
     base = path.parent
     return msgspec.structs.replace(
@@ -197,10 +182,10 @@ def mistakes_of_probe(kind: str, params: dict[str, Any], targets: list[str]) -> 
     if probe is None:
         yield f"kind is {kind!r}, expected one of {', '.join(sorted(PROBES))}"
         return
-    try:
-        given = msgspec.convert(params, probe.Params, strict=True)
-    except msgspec.ValidationError as exc:
-        yield f"params: {exc}"
+    wrong: list[str] = []
+    given = convert(params, probe.Params, "params", wrong)
+    yield from wrong
+    if given is None:
         return
     for target in targets:
         expected = probe.refuse_target(target, given)
@@ -216,9 +201,3 @@ def _mistakes_of_file(parsed: AgentFile) -> Iterator[str]:
     if url.scheme != "https" and not (url.scheme == "http" and loopback):
         yield "collector.url: expected https://… (plain http only on this machine)"
     yield from mistakes(parsed.lines, parsed.checks)
-
-
-def _paths(kind: type, value: Any) -> Any:
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    raise msgspec.ValidationError(f"Expected `{kind.__name__}`, got `{type(value).__name__}`")

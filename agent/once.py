@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from agent.config import Check, ConfigError, Line
+from agent.config import Check, Line
 from agent.probes.base import Env
 from agent.runner import Run, attempt, make_runs
+from agent.strict import ConfigError
 from agent.wire import Sample
 
 

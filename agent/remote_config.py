@@ -4,7 +4,8 @@ import logging
 import os
 from pathlib import Path
 
-from agent.config import AgentConfig, ConfigError, decode_agent_config
+from agent.config import AgentConfig, decode_agent_config
+from agent.strict import ConfigError
 
 log = logging.getLogger(__name__)
 
