@@ -1,0 +1,71 @@
+"""The shipped files for Prometheus, under Prometheus's own tools."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.programs import program
+
+SHIPPED = Path(__file__).parents[2] / "configs" / "prometheus"
+HOLD = """          or on (job, instance, id)
+            (thongsuot:incident:held and on (job, instance) up{job="thongsuot"} == 0)
+"""
+
+pytestmark = pytest.mark.real
+
+
+def promtool(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run promtool to its end."""
+    return subprocess.run(
+        [program("promtool"), *arguments], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+def test_prometheus_takes_the_shipped_configuration():
+    """Promtool reads prometheus.yml and the rules it names without a complaint."""
+    checked = promtool("check", "config", "prometheus.yml", cwd=SHIPPED)
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_rules_do_what_their_cases_say():
+    """Every case of thongsuot.rules.test.yml holds."""
+    tested = promtool("test", "rules", "thongsuot.rules.test.yml", cwd=SHIPPED)
+
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+@pytest.mark.parametrize(
+    ("part", "instead", "seen"),
+    [
+        (HOLD, "", 'id=\\"a\\"'),
+        ("topk by (job, instance, id) (1, thongsuot:incident:held)", "thongsuot:incident:held", ""),
+        ('labels: {cause: "", scope: "",', 'labels: {scope: "",', 'cause="site_silent"'),
+        ("for: 5s", "for: 4s", "ThongSuotCollectorDown"),
+    ],
+)
+def test_the_cases_notice_a_rule_that_lost_a_part(tmp_path, part, instead, seen):
+    """Each part of the rules that guards a page is guarded by a case in turn."""
+    for file in SHIPPED.glob("thongsuot.rules*"):
+        shutil.copy(file, tmp_path)
+    rules = tmp_path / "thongsuot.rules.yml"
+    text = rules.read_text("utf-8")
+    assert part in text
+    rules.write_text(text.replace(part, instead), "utf-8")
+
+    tested = promtool("test", "rules", "thongsuot.rules.test.yml", cwd=tmp_path)
+
+    assert tested.returncode != 0
+    assert seen in tested.stdout + tested.stderr
+
+
+def test_one_series_has_one_writer():
+    """Both jobs ask the same collector; what the fast one scrapes the slow one drops."""
+    jobs = yaml.safe_load((SHIPPED / "prometheus.yml").read_text("utf-8"))["scrape_configs"]
+
+    assert [job["metrics_path"] for job in jobs] == ["/metrics/live", "/metrics"]
+    assert jobs[0]["static_configs"] == jobs[1]["static_configs"]
+    assert jobs[1]["metric_relabel_configs"][0]["action"] == "drop"
