@@ -18,6 +18,7 @@ DEBIAN_PACKAGE = {
     "prometheus-alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
     "prometheus-blackbox-exporter": "prometheus-blackbox-exporter",
+    "prometheus-pushgateway": "prometheus-pushgateway",
     "chromium": "chromium",
     "ip": "iproute2",
     "openssl": "openssl",
