@@ -42,8 +42,15 @@ def test_the_rules_do_what_their_cases_say():
     ("part", "instead", "seen"),
     [
         (HOLD, "", 'id=\\"a\\"'),
-        ("topk by (job, instance, id) (1, thongsuot:incident:held)", "thongsuot:incident:held", ""),
-        ('labels: {cause: "", scope: "",', 'labels: {scope: "",', 'cause="site_silent"'),
+        ("topk by (id) (1, thongsuot:incident:held and", "(thongsuot:incident:held and", ""),
+        ('          cause: ""\n', "", 'cause="site_silent"'),
+        (" and timestamp(thongsuot:incident:held) == time()", "", "closed"),
+        (
+            '              and timestamp(thongsuot_incident) == on (job, instance) group_left () timestamp(up{job="thongsuot"})\n',
+            "",
+            "closed",
+        ),
+        (" or timestamp(thongsuot_incident) - 1", "", "20250701-0009"),
         ("for: 5s", "for: 4s", "ThongSuotCollectorDown"),
     ],
 )
