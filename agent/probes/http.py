@@ -1,75 +1,221 @@
-"""HTTP: is the page there, does it say what it should, and where did the time go?"""
+"""HTTP: whether a page is there and says what it should, and where the time went."""
 
-from typing import Literal
-from urllib.parse import urlsplit
+import re
+import unicodedata
+from contextlib import closing
+from typing import Annotated, ClassVar, Literal
 
-from msgspec import Struct
+from aiohttp.http import RawResponseMessage
+from msgspec import Meta, Struct
+from yarl import URL
 
+from agent import VERSION
 from agent.probes.base import Env, Recorder, Target, Value
-from agent.probes.net import connect, resolve
+from agent.probes.handshake import TlsPolicy, open_channel
+from agent.probes.net import refuse_host
+from agent.probes.response import Response
+from agent.wire import Failure
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+OURS = frozenset({"connection", "content-length", "expect", "transfer-encoding", "upgrade"})
+# Meant for the host they were configured for, not for where it redirects to
+PRIVATE = frozenset({"authorization", "cookie", "host"})
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+CHARSET = re.compile(r"charset=\"?([\w.:-]+)", re.IGNORECASE)
 
 
-class Params(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HttpParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a check may say of an HTTP probe."""
 
     ip_version: Literal[0, 4, 6] = 0
-    """Which addresses of a name to use; 0: the first one, as the system orders them."""
+    """Which addresses of a name count; 0 takes the first one, as the system orders them."""
     method: Literal["GET", "HEAD"] = "GET"
     headers: dict[str, str] = {}
-    status_codes: list[int] = []
-    """Which final status codes are a success; none named: 200 to 299."""
-    max_redirects: int = 10
-    """0 takes a redirect itself as the answer."""
-    max_body_bytes: int = 1 << 20
+    """Sent beside Host, User-Agent and Accept, or instead of them."""
+    status_codes: list[Annotated[int, Meta(ge=100, le=599)]] = []
+    """Of the last response: those that are a success; none named: 200 to 299."""
+    max_redirects: Annotated[int, Meta(ge=0, le=20)] = 10
+    """0 takes a redirect itself as the last response."""
+    stay_on_host: bool = False
+    """Whether a redirect to another host is a failure (a captive portal's is one)."""
+    max_body_bytes: Annotated[int, Meta(ge=1, le=16 << 20)] = 1 << 20
+    """Of the decoded body; a larger one is a failure, and is not read further."""
     body_contains: list[str] = []
-    """Texts that must all be on the page."""
+    """Texts that must all be in the body."""
     body_lacks: list[str] = []
-    """Texts of which none may be on the page."""
+    """Texts of which none may be in the body."""
     server_name: str = ""
-    """Name asked for (SNI) and looked for in the certificate; "" takes the URL's host."""
+    """Asked for (SNI) and looked for in the certificate; "" takes the URL's host."""
     verify: bool = True
     """Whether a certificate that this PC would not accept is a failure."""
     ca_file: str = ""
-    """PEM file of the issuers to trust instead of the system's."""
+    """PEM file of the issuers to trust; "" trusts the system's."""
+
+    def __post_init__(self) -> None:
+        """Refuse headers that would break the request, and texts where no body is asked for."""
+        for name, value in self.headers.items():
+            if not TOKEN.fullmatch(name) or not value.isprintable():
+                raise ValueError(f"header {name!r}: expected a name and one printable line")
+            if name.lower() in OURS:
+                raise ValueError(f"header {name!r}: is set by the probe, expected another")
+        if self.method == "HEAD" and (self.body_contains or self.body_lacks):
+            raise ValueError("method is HEAD, so there is no body: expected GET, or no texts")
 
 
 class Http:
-    """Fetches one URL over a connection of its own."""
+    """Fetches one URL, each redirect of it over a new connection."""
 
-    kind = "http"
-    version = 1
-    Params = Params
-    phases = ("resolve", "connect", "tls", "processing", "transfer")
-    values = (
+    kind: ClassVar[str] = "http"
+    version: ClassVar[int] = 1
+    Params: ClassVar[type] = HttpParams
+    phases: ClassVar[tuple[str, ...]] = ("resolve", "connect", "tls", "processing", "transfer")
+    values: ClassVar[tuple[Value, ...]] = (
         Value("ip_protocol", "IP version of the address that was used, 4 or 6."),
         Value("http_status_code", "Status code of the last response."),
         Value("http_version", "HTTP version of the last response, as 1.1."),
         Value("http_redirects", "Redirects that were followed."),
-        Value("http_content_length", "Length of the body by the last response's header."),
-        Value("http_uncompressed_body_length", "Bytes of the last response's body when decoded."),
+        Value("http_content_length", "Length of the body as the last response's header says."),
+        Value("http_uncompressed_body_length", "Bytes of the last response's body, decoded."),
         Value("http_ssl", "Whether the last response came over TLS, 0 or 1."),
-        Value("failed_due_to_regex", "Whether the body's texts were the failure, 0 or 1."),
+        Value("failed_due_to_regex", "Whether the failure was the body's texts, 0 or 1."),
         Value(
             "ssl_earliest_cert_expiry",
             "Unix time when the first of the certificates shown expires.",
         ),
     )
 
-    def __init__(self, params: Params, env: Env) -> None:
+    def __init__(self, params: HttpParams, env: Env) -> None:
         self._params = params
         self._env = env
+        headers = {
+            "user-agent": ("User-Agent", f"thongsuot-agent/{VERSION}"),
+            "accept": ("Accept", "*/*"),
+        }
+        headers |= {name.lower(): (name, value) for name, value in params.headers.items()}
+        self._headers = headers
+        self._contains = [unicodedata.normalize("NFC", text) for text in params.body_contains]
+        self._lacks = [unicodedata.normalize("NFC", text) for text in params.body_lacks]
 
     @classmethod
-    def refuse_target(cls, name: str, params: Params) -> str:
+    def refuse_target(cls, name: str, params: HttpParams) -> str:
         """Return what was expected of a target's text, or "" when it is fine."""
-        del params
-        url = urlsplit(name)
-        return "" if url.scheme in {"http", "https"} and url.hostname else "expected a URL"
+        try:
+            url = URL(name)
+        except ValueError as exc:
+            return f"expected a URL ({exc})"
+        if url.scheme not in {"http", "https"} or not url.host or not url.port:
+            return "expected http://host/… or https://host/…"
+        if url.user is not None or url.password is not None:
+            return "expected no user or password in the URL; params.headers can hold them"
+        return refuse_host(url.host, params.ip_version)
 
     async def run(self, target: Target, rec: Recorder) -> None:
-        """Fetch the URL once."""
-        url = urlsplit(target.name)
-        address = await resolve(self._env, url.hostname or "", self._params.ip_version, rec)
-        with rec.phase("connect"):
-            sock = await connect(address, url.port or 80, target)
-        sock.close()
+        """Fetch the URL and follow its redirects; phases of all connections add up."""
+        url = URL(target.name)
+        private = True
+        for redirects in range(self._params.max_redirects + 1):
+            rec.value("http_redirects", redirects)
+            following = await self._fetch(url, target, rec, private=private)
+            if following is None:
+                return
+            private = private and following.host == url.host
+            url = following
+            rec.fact("redirected_to", str(url))
+        rec.fail(Failure.HTTP_REDIRECT, f"redirected more than {self._params.max_redirects} times")
+
+    async def _fetch(self, url: URL, target: Target, rec: Recorder, *, private: bool) -> URL | None:
+        """Return where one response redirects to; None when it is the last and was judged."""
+        params = self._params
+        server_name = params.server_name if private else ""
+        secure = url.scheme == "https"
+        channel = await open_channel(
+            self._env,
+            target,
+            rec,
+            host=url.host or "",
+            port=url.port or 0,
+            ip_version=params.ip_version,
+            tls=TlsPolicy(server_name, params.verify, params.ca_file) if secure else None,
+        )
+        if channel is None:
+            return None
+        with closing(channel):
+            response = Response(channel, with_body=params.method != "HEAD")
+            with rec.phase("processing"):
+                await channel.send(self._request(url, private=private))
+                response.feed(await channel.receive())
+            with rec.phase("transfer"):
+                head = await response.head()
+                rec.value("http_ssl", int(secure))
+                _report(head, rec)
+                following = self._following(url, head, rec)
+                if following is not None:
+                    return following
+                self._judge_status(head, rec)
+                body = await response.body(params.max_body_bytes)
+        if body is None:
+            rec.fail(Failure.TOO_LARGE, f"the body is larger than {params.max_body_bytes} bytes")
+            return None
+        rec.value("http_uncompressed_body_length", len(body))
+        if self._contains or self._lacks:
+            self._judge_body(_text(head, body), rec)
+        return None
+
+    def _request(self, url: URL, *, private: bool) -> bytes:
+        headers = {"host": ("Host", url.host_port_subcomponent or ""), **self._headers}
+        if not private:
+            headers = {key: pair for key, pair in headers.items() if key not in PRIVATE}
+            headers["host"] = ("Host", url.host_port_subcomponent or "")
+        lines = [f"{self._params.method} {url.raw_path_qs} HTTP/1.1"]
+        lines += (f"{name}: {value}" for name, value in headers.values())
+        return "\r\n".join([*lines, "Connection: close", "", ""]).encode()
+
+    def _following(self, url: URL, head: RawResponseMessage, rec: Recorder) -> URL | None:
+        """Return where to go on; None when this response is the last, or leads nowhere allowed."""
+        location = head.headers.get("Location", "")
+        if head.code not in REDIRECTS or not location or not self._params.max_redirects:
+            return None
+        try:
+            following = url.join(URL(location))
+        except ValueError as exc:
+            rec.fail(Failure.HTTP_REDIRECT, f"to {location!r}: {exc}")
+            return None
+        if following.scheme not in {"http", "https"} or not following.host:
+            rec.fail(Failure.HTTP_REDIRECT, f"to {location!r}, which is not HTTP")
+        elif self._params.stay_on_host and following.host != url.host:
+            rec.fail(Failure.HTTP_REDIRECT, f"to another host: {following}")
+        else:
+            return following
+        return None
+
+    def _judge_status(self, head: RawResponseMessage, rec: Recorder) -> None:
+        accepted = self._params.status_codes or range(200, 300)
+        if head.code not in accepted:
+            rec.fail(Failure.HTTP_STATUS, f"{head.code} {head.reason}".strip())
+
+    def _judge_body(self, text: str, rec: Recorder) -> None:
+        missing = [wanted for wanted in self._contains if wanted not in text]
+        present = [unwanted for unwanted in self._lacks if unwanted in text]
+        rec.value("failed_due_to_regex", int(bool(missing or present)))
+        if missing:
+            rec.fail(Failure.HTTP_BODY, f"missing: {missing[0]!r}")
+        elif present:
+            rec.fail(Failure.HTTP_BODY, f"must not be there: {present[0]!r}")
+
+
+def _report(head: RawResponseMessage, rec: Recorder) -> None:
+    rec.value("http_status_code", head.code)
+    rec.value("http_version", float(f"{head.version.major}.{head.version.minor}"))
+    rec.values.pop("http_content_length", None)  # a redirect's says nothing of the last response
+    if "Content-Length" in head.headers:
+        rec.value("http_content_length", int(head.headers["Content-Length"]))
+
+
+def _text(head: RawResponseMessage, body: bytes) -> str:
+    """Decode a page for comparing, with letters and their marks composed (NFC)."""
+    named = CHARSET.search(head.headers.get("Content-Type", ""))
+    try:
+        text = body.decode(named[1] if named else "utf-8", "replace")
+    except LookupError:  # no such charset
+        text = body.decode("utf-8", "replace")
+    return unicodedata.normalize("NFC", text)

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,6 +10,7 @@ from agent.probes.base import Env, ProbeError, Recorder, Source, Target
 
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6, 0: socket.AF_UNSPEC}
 SO_BINDTODEVICE = 25
+HOST = re.compile(r"[\w.-]+")
 
 
 class SystemResolver:
@@ -109,15 +111,38 @@ def is_address(host: str) -> bool:
     return True
 
 
-def split_host_port(text: str) -> tuple[str, int] | None:
-    """Split `host:port` or `[v6]:port`; None where it is neither."""
+def split_host_port(text: str) -> tuple[str, int]:
+    """Split `host:port` or `[v6]:port`. ValueError says what was expected."""
     host, _, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
+    bracketed = host.startswith("[") and host.endswith("]")
+    if bracketed:
         host = host[1:-1]
-        if ":" not in host:
-            return None
-    elif ":" in host:
-        return None
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        return None
+    if not host or bracketed is not (":" in host):
+        raise ValueError("expected host:port, or [address]:port for IPv6")
+    if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+        raise ValueError("expected a port from 1 to 65535 after the host")
     return host, int(port)
+
+
+def refuse_host(host: str, ip_version: int) -> str:
+    """Return what was expected of a target's host, or "" when it is fine."""
+    if is_address(host):
+        version = ipaddress.ip_address(host.partition("%")[0]).version
+        fits = ip_version in {0, version}
+        return "" if fits else f"expected a name or an IPv{ip_version} address, as ip_version says"
+    if host.rstrip(".").rpartition(".")[2].isdecimal():  # no name ends so: a slip in an address
+        return "expected an IPv4 address of four numbers from 0 to 255"
+    try:
+        host.encode("idna")  # as the system's resolver will be asked
+    except UnicodeError:
+        return "expected a host name with labels of 1 to 63 characters"
+    return "" if HOST.fullmatch(host) else "expected a host name of letters, digits, '-' and '_'"
+
+
+def refuse_host_port(text: str, ip_version: int) -> str:
+    """Return what was expected of a target `host:port`, or "" when it is fine."""
+    try:
+        host, _ = split_host_port(text)
+    except ValueError as exc:
+        return str(exc)
+    return refuse_host(host, ip_version)

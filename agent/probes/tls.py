@@ -1,34 +1,36 @@
-"""TLS: does the handshake succeed, and how long are the certificates valid?"""
+"""TLS: whether a session can be agreed on, and how long the certificates are valid."""
 
-from typing import Literal
+from contextlib import closing
+from typing import ClassVar, Literal
 
 from msgspec import Struct
 
 from agent.probes.base import Env, Recorder, Target, Value
-from agent.probes.net import connect, resolve, split_host_port
+from agent.probes.handshake import TlsPolicy, open_channel
+from agent.probes.net import refuse_host_port, split_host_port
 
 
-class Params(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TlsParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a check may say of a TLS probe."""
 
     ip_version: Literal[0, 4, 6] = 0
-    """Which addresses of a name to use; 0: the first one, as the system orders them."""
+    """Which addresses of a name count; 0 takes the first one, as the system orders them."""
     server_name: str = ""
-    """Name asked for (SNI) and looked for in the certificate; "" takes the target's host."""
+    """Asked for (SNI) and looked for in the certificate; "" takes the target's host."""
     verify: bool = True
     """Whether a certificate that this PC would not accept is a failure."""
     ca_file: str = ""
-    """PEM file of the issuers to trust instead of the system's."""
+    """PEM file of the issuers to trust; "" trusts the system's."""
 
 
 class Tls:
-    """Connects, shakes hands and reads the certificates that the target shows."""
+    """Shakes hands once and reads the certificates shown; says nothing inside the session."""
 
-    kind = "tls"
-    version = 1
-    Params = Params
-    phases = ("resolve", "connect", "tls")
-    values = (
+    kind: ClassVar[str] = "tls"
+    version: ClassVar[int] = 1
+    Params: ClassVar[type] = TlsParams
+    phases: ClassVar[tuple[str, ...]] = ("resolve", "connect", "tls")
+    values: ClassVar[tuple[Value, ...]] = (
         Value("ip_protocol", "IP version of the address that was used, 4 or 6."),
         Value(
             "ssl_earliest_cert_expiry",
@@ -36,20 +38,31 @@ class Tls:
         ),
     )
 
-    def __init__(self, params: Params, env: Env) -> None:
+    def __init__(self, params: TlsParams, env: Env) -> None:
         self._params = params
         self._env = env
+        self._policy = TlsPolicy(params.server_name, params.verify, params.ca_file)
 
     @classmethod
-    def refuse_target(cls, name: str, params: Params) -> str:
+    def refuse_target(cls, name: str, params: TlsParams) -> str:
         """Return what was expected of a target's text, or "" when it is fine."""
-        del params
-        return "" if split_host_port(name) else "expected host:port or [v6]:port"
+        return refuse_host_port(name, params.ip_version)
 
     async def run(self, target: Target, rec: Recorder) -> None:
-        """Connect and shake hands once."""
-        host, port = split_host_port(target.name) or ("", 0)
-        address = await resolve(self._env, host, self._params.ip_version, rec)
-        with rec.phase("connect"):
-            sock = await connect(address, port, target)
-        sock.close()
+        """Shake hands once; a second time only to read certificates that were refused."""
+        host, port = split_host_port(target.name)
+        channel = await open_channel(
+            self._env,
+            target,
+            rec,
+            host=host,
+            port=port,
+            ip_version=self._params.ip_version,
+            tls=self._policy,
+        )
+        if channel is None:
+            return
+        with closing(channel):
+            version, cipher = channel.agreed()
+        rec.fact("tls_version", version)
+        rec.fact("tls_cipher", cipher)
