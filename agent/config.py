@@ -6,6 +6,7 @@ no configuration can widen.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -47,6 +48,7 @@ class Check(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """What to measure, resolved for one agent."""
 
     id: str
+    """Two entries may share it while no line is in both: each line can have targets of its own."""
     kind: str
     targets: list[str]
     params: dict[str, Any] = {}
@@ -140,8 +142,8 @@ def mistakes(lines: list[Line], checks: list[Check]) -> Iterator[str]:
         wanted = {"source": line.source, "interface": line.interface, "anchor": line.anchor}
         if not wanted.get(line.select, "-"):
             yield f"line {line.name}: select is {line.select!r}, so {line.select!r} is needed"
-    ids = [check.id for check in checks]
-    for doubled in sorted({name for name in ids if ids.count(name) > 1}):
+    ids = Counter((check.id, line) for check in checks for line in check.lines)
+    for doubled in sorted({name for (name, _), times in ids.items() if times > 1}):
         yield f"checks: id {doubled!r} is used twice"
     for check in checks:
         for problem in _mistakes_of_check(check, selectable):
