@@ -18,11 +18,7 @@ Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
-class Frozen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Read from a file: strict, never changed."""
-
-
-class Text(Frozen):
+class Text(Struct, frozen=True, kw_only=True):
     """A name in both languages."""
 
     vi: str
@@ -53,7 +49,7 @@ DEVICE_KINDS = {
 }
 
 
-class Carrier(Frozen):
+class Carrier(Struct, frozen=True, kw_only=True):
     """Who runs a line, and addresses of its own to tell its fault from others'."""
 
     name: str
@@ -62,7 +58,7 @@ class Carrier(Frozen):
     """Whom to call: a key of on_call."""
 
 
-class System(Frozen):
+class System(Struct, frozen=True, kw_only=True):
     """A thing people name."""
 
     name: Text
@@ -72,7 +68,7 @@ class System(Frozen):
     """Whom to call: a key of on_call."""
 
 
-class Phase(Frozen):
+class Phase(Struct, frozen=True, kw_only=True):
     """A part of the event: from, to (not included), and the profile in force."""
 
     name: Text
@@ -81,7 +77,7 @@ class Phase(Frozen):
     profile: str
 
 
-class Profile(Frozen):
+class Profile(Struct, frozen=True, kw_only=True):
     """Rates and patience of a phase."""
 
     batch_seconds: float
@@ -91,7 +87,7 @@ class Profile(Frozen):
     """Every check's interval is multiplied by this."""
 
 
-class Route(Frozen):
+class Route(Struct, frozen=True, kw_only=True):
     """Whom a page goes to, and who is next if nobody acknowledges it in time."""
 
     name: Text
@@ -99,7 +95,7 @@ class Route(Frozen):
     escalate_after_seconds: float | None = None
 
 
-class OfficeHours(Frozen):
+class OfficeHours(Struct, frozen=True, kw_only=True):
     """When offices are open: a site switched off outside is closed, not broken."""
 
     days: tuple[Day, ...]
@@ -107,7 +103,7 @@ class OfficeHours(Frozen):
     """From, to (not included), local time; never over midnight."""
 
 
-class Site(Frozen):
+class Site(Struct, frozen=True, kw_only=True):
     """A commune (id: its official 5-digit code) or another place of the province."""
 
     id: str
@@ -123,8 +119,12 @@ class Site(Frozen):
     contact_name: str = ""
     contact_phone: str = ""
 
+    def suffix(self, agent: str) -> str:
+        """Return what follows the site's id in an agent's: `ttpv`; "" for the first agent."""
+        return agent[len(self.id) :].removeprefix("-")
 
-class SiteLine(Frozen):
+
+class SiteLine(Struct, frozen=True, kw_only=True):
     """One carrier connection of a site. Names are unique within a site."""
 
     site: str
@@ -140,7 +140,7 @@ class SiteLine(Frozen):
     anchor: str = ""
 
 
-class Device(Frozen):
+class Device(Struct, frozen=True, kw_only=True):
     """What stands in an office. Ids are unique within a site."""
 
     site: str
@@ -152,7 +152,7 @@ class Device(Frozen):
     address: str
 
 
-class CheckInfo(Frozen):
+class CheckInfo(Struct, frozen=True, kw_only=True):
     """What people need to know of a check, whoever runs it."""
 
     id: str
@@ -242,7 +242,7 @@ class Inventory(Struct, frozen=True, kw_only=True):
         )
 
 
-class AgentSelector(Frozen):
+class AgentSelector(Struct, frozen=True, kw_only=True):
     """Which agents run a check: every key given must match. No key: all but data centres'."""
 
     site: list[str] = []
@@ -258,14 +258,14 @@ class AgentSelector(Frozen):
     """Those who have a line of one of these carriers."""
 
 
-class DeviceSelector(Frozen):
+class DeviceSelector(Struct, frozen=True, kw_only=True):
     """Which devices of the agent's building a check is about: one target for each."""
 
     kind: list[str] = []
     device: list[str] = []
 
 
-class RawCheck(Frozen):
+class RawCheck(Struct, frozen=True, kw_only=True):
     """One entry of checks.yml, as written."""
 
     id: str
