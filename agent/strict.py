@@ -85,7 +85,13 @@ def convert(raw: Any, kind: type[T], where: str, problems: list[str]) -> T | Non
             values[field.name] = _field(raw[name], hints[field.name], f"{where}: {name}", problems)
         elif field.default is NODEFAULT and field.default_factory is NODEFAULT:
             problems.append(f"{where}: key {name!r} is missing")
-    return kind(**values) if len(problems) == before else None
+    if len(problems) > before:
+        return None
+    try:
+        return kind(**values)
+    except ValueError as exc:  # of its __post_init__: fields that do not go together
+        problems.append(f"{where}: {exc}")
+        return None
 
 
 def _field(raw: Any, hint: Any, where: str, problems: list[str]) -> Any:
