@@ -1,0 +1,204 @@
+"""A small province of real processes: one collector, agents of communes, a portal they measure."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.request import urlopen
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.programs import free_port, program
+from tests.waiting import until
+
+ROOT = Path(__file__).parents[2]
+AGENT = [sys.executable, "-m", "agent"]
+COLLECTOR = [sys.executable, "-m", "collector"]
+SITES = {"04792": "Phường Thử Một", "04813": "Xã Thử Hai", "04831": "Xã Thử Ba"}
+PROVINCE = """\
+name: {vi: Tỉnh Thử, en: Trial province}
+time_zone: Asia/Ho_Chi_Minh
+carriers:
+  vnpt: {name: VNPT}
+systems:
+  portal: {name: {vi: Cổng thử, en: Trial portal}, owner: Nhóm thử, scope: site}
+profiles:
+  fast: {batch_seconds: 1, silent_after_seconds: 4}
+default_profile: fast
+"""
+CHECKS = """\
+checks:
+  - id: portal
+    name: {{vi: Cổng thử, en: Trial portal}}
+    system: portal
+    layer: service
+    kind: http
+    targets: ["{url}"]
+    interval_seconds: 1
+    timeout_seconds: 2
+"""
+NGINX = """\
+pid nginx.pid; error_log nginx.err; worker_processes 1; events {{ worker_connections 64; }}
+http {{ access_log off;
+  client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4; scgi_temp_path t5;
+  server {{ listen 127.0.0.1:{port}; location / {{ return 200 "ready"; }} }} }}
+"""
+
+
+@dataclass(slots=True)
+class Program:
+    """One process that a test starts, kills and starts again."""
+
+    command: list[str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, its output appended to the log."""
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                self.command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT
+            )
+
+    def stop(self) -> int:
+        """Ask it to end, as an orderly shutdown does; its exit status."""
+        assert self.process
+        self.process.terminate()
+        return self._ended()
+
+    def kill(self) -> None:
+        """End it without a word, as a power cut does."""
+        assert self.process
+        self.process.kill()
+        self._ended()
+
+    def end(self) -> None:
+        """End it whatever its state: for the end of a test."""
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self._ended()
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def _ended(self) -> int:
+        assert self.process
+        return self.process.wait(15)
+
+
+@dataclass(slots=True)
+class Province:
+    """What tests hold in their hands."""
+
+    folder: Path
+    url: str
+    collector: Program
+    portal: Program
+    portal_port: int
+    agents: dict[str, Program] = field(default_factory=dict)
+
+    def series(self, name: str, page: str = "/metrics/live", **labels: str) -> list[float]:
+        """Return the values that the collector shows of a metric with these labels."""
+        try:
+            with urlopen(self.url + page, timeout=2) as answer:
+                text = answer.read().decode()
+        except OSError:
+            return []
+        return [
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        ]
+
+    def check_up(self, site: str) -> float | None:
+        """Return what is shown of a site's check of the portal; None while nothing is."""
+        return next(iter(self.series("thongsuot_check_up", site=site, check="portal")), None)
+
+    def site_up(self, site: str) -> float | None:
+        """Return what is shown of a site; None while nothing is."""
+        return next(iter(self.series("thongsuot_site_up", site=site)), None)
+
+    def start_portal(self) -> None:
+        """Start nginx again."""
+        self.portal.start()
+
+    async def measured(self) -> None:
+        """Wait until every agent has been heard and found the portal up."""
+        await until(
+            lambda: all(self.check_up(agent) == 1 for agent in self.agents),
+            seconds=30,
+            what="every agent heard, the portal up",
+        )
+
+    def live(self) -> list[float]:
+        """Return what the live page says of all sites; [] while it is not served."""
+        return self.series("thongsuot_site_up")
+
+    async def ready(self) -> None:
+        """Wait until the collector answers with its live page."""
+        await until(self.live, seconds=30, what="collector ready")
+
+
+@contextmanager
+def province(folder: Path, *, agents: tuple[str, ...] = tuple(SITES)) -> Iterator[Province]:
+    """Write a province, start its collector, portal and agents; end them all afterwards."""
+    portal_port, port = free_port(), free_port()
+    _write_folder(folder, portal_port)
+    (folder / "collector.yml").write_text(
+        f"province: province\nstate_directory: state\nlisten: {{host: 127.0.0.1, port: {port}}}\n"
+    )
+    (folder / "nginx").mkdir()
+    (folder / "nginx" / "nginx.conf").write_text(NGINX.format(port=portal_port))
+    nginx = [program("nginx"), "-p", f"{folder}/nginx", "-c", "nginx.conf", "-g", "daemon off;"]
+    made = Province(
+        folder=folder,
+        url=f"http://127.0.0.1:{port}",
+        collector=Program(
+            [*COLLECTOR, "run", "-c", f"{folder}/collector.yml"],
+            folder / "collector.log",
+        ),
+        portal=Program(nginx, folder / "nginx.log"),
+        portal_port=portal_port,
+    )
+    for agent in agents:
+        made.agents[agent] = _agent(folder, agent, made.url)
+    with ExitStack() as stack:
+        for started in (made.portal, made.collector, *made.agents.values()):
+            stack.callback(started.end)
+            started.start()
+        yield made
+
+
+def _write_folder(folder: Path, portal_port: int) -> None:
+    made = folder / "province"
+    made.mkdir(parents=True)
+    header = "id,name,kind,former_province,lat,lon,web,agents,contact_name,contact_phone"
+    rows = [f"{id_},{name},{name.split()[0].lower()},Thử,,,,,," for id_, name in SITES.items()]
+    (made / "sites.csv").write_text("\n".join([header, *rows, ""]), "utf-8")
+    (made / "lines.csv").write_text(
+        "site,agent,line,carrier,kind,contracted_mbit_s,select,source,interface,anchor\n"
+    )
+    (made / "devices.csv").write_text("site,agent,device,kind,address\n")
+    (made / "province.yml").write_text(PROVINCE, "utf-8")
+    (made / "checks.yml").write_text(CHECKS.format(url=f"http://127.0.0.1:{portal_port}/"), "utf-8")
+
+
+def _agent(folder: Path, agent: str, url: str) -> Program:
+    home = folder / agent
+    home.mkdir()
+    added = subprocess.run(
+        [*COLLECTOR, "agent", "add", "-c", f"{folder}/collector.yml", agent],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    (home / "token").write_text(added.stdout.split()[-1])
+    (home / "token").chmod(0o600)
+    (home / "agent.yml").write_text(
+        f"agent: '{agent}'\ncollector: {{url: '{url}', token_file: token}}\nstate_directory: state\n"
+    )
+    return Program([*AGENT, "run", "-c", f"{home}/agent.yml"], home / "agent.log")
