@@ -1,0 +1,264 @@
+"""DNS: whether a resolver answers a question, how fast, and whether the answer is the right one."""
+
+import asyncio
+import copy
+import ipaddress
+import secrets
+import socket
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple
+
+import dns.message
+import dns.name
+import dns.rcode
+from dns.exception import DNSException
+from dns.message import QueryMessage
+from msgspec import Struct
+
+from agent.probes.base import Env, ProbeError, Recorder, Target, Value
+from agent.probes.net import (
+    bound_socket,
+    connect,
+    is_address,
+    refuse_host,
+    resolve,
+    split_host_port,
+)
+from agent.wire import Failure
+
+RESOLV_CONF = Path("/etc/resolv.conf")
+PORT = 53
+EDNS_BYTES = 1232  # fits every usual line unfragmented (DNS flag day 2020)
+HEADER_BYTES = 12
+BUFFER_BYTES = 4096
+MOST_STRAYS = 64  # messages that are no answer to us; more is a flood, and must not hold the loop
+
+RcodeName = Literal["NOERROR", "NXDOMAIN", "SERVFAIL", "REFUSED", "FORMERR", "NOTIMP"]
+FAILURES = {
+    dns.rcode.NXDOMAIN: Failure.DNS_NXDOMAIN,
+    dns.rcode.SERVFAIL: Failure.DNS_SERVFAIL,
+    dns.rcode.REFUSED: Failure.DNS_REFUSED,
+    dns.rcode.NOERROR: Failure.DNS_WRONG_ANSWER,  # where an error was expected
+}
+
+
+class DnsParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a check may say of a DNS probe."""
+
+    query_name: str
+    query_type: Literal["A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT"] = "A"
+    expect_rcodes: tuple[RcodeName, ...] = ("NOERROR",)
+    """NXDOMAIN alone, for a name that does not exist, finds resolvers that make answers up."""
+    expect_addresses: tuple[str, ...] = ()
+    """When given, the answer holds at least one of these and nothing else."""
+    transport: Literal["udp", "tcp"] = "udp"
+    """Over UDP a truncated answer is asked for again over TCP."""
+    ip_version: Literal[0, 4, 6] = 0
+    """How to reach a resolver that is given by name; 0 takes the first address."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could never be asked or never be right."""
+        try:
+            dns.name.from_text(self.query_name)
+        except (DNSException, UnicodeError) as exc:
+            raise ValueError(
+                f"query_name is {self.query_name!r}, expected a domain name: {exc}"
+            ) from exc
+        for address in self.expect_addresses:
+            if not is_address(address):
+                raise ValueError(f"expect_addresses: expected addresses, got {address!r}")
+        wanted = {"A": 4, "AAAA": 6}.get(self.query_type)
+        versions = {ipaddress.ip_address(address).version for address in self.expect_addresses}
+        if versions and wanted not in versions:
+            raise ValueError(
+                f"expect_addresses: no answer of query_type {self.query_type} can be one of them"
+            )
+
+
+class Question(NamedTuple):
+    """One query on its way: to whom, over which line, and both its forms."""
+
+    address: tuple[str, int]
+    target: Target
+    query: QueryMessage
+    wire: bytes
+
+
+class MalformedError(Exception):
+    """An answer that does not follow the protocol."""
+
+
+class TruncatedError(MalformedError):
+    """An answer that was cut short to fit a datagram."""
+
+
+class Dns:
+    """Asks one question once, over a port of its own, and holds the answer against the check."""
+
+    kind: ClassVar[str] = "dns"
+    version: ClassVar[int] = 1
+    Params: ClassVar[type] = DnsParams
+    phases: ClassVar[tuple[str, ...]] = ("resolve", "connect", "request")
+    values: ClassVar[tuple[Value, ...]] = (
+        Value("ip_protocol", "IP version of the address that was used, 4 or 6."),
+        Value("dns_query_succeeded", "1 if the resolver answered the question, with any rcode."),
+        Value("dns_rcode", "Response code as a number (RFC 6895); 0 is NOERROR."),
+        Value("dns_answer_rrs", "Records in the answer section."),
+        Value("dns_authority_rrs", "Records in the authority section."),
+        Value("dns_additional_rrs", "Records in the additional section, without EDNS."),
+        Value(
+            "dns_answer_ttl_seconds",
+            "How long the answer may be kept: the least TTL on the way from the name to it.",
+        ),
+    )
+
+    def __init__(self, params: DnsParams, env: Env) -> None:
+        self._params = params
+        self._env = env
+        self._query = dns.message.make_query(
+            params.query_name, params.query_type, use_edns=0, payload=EDNS_BYTES
+        )
+        self._wire = self._query.to_wire()
+
+    @classmethod
+    def refuse_target(cls, name: str, params: DnsParams) -> str:
+        """Return what was expected of a target's text, or "" when it is fine."""
+        if name == "system":
+            return ""
+        try:
+            host, _ = _split(name)
+        except ValueError as exc:
+            return f"{exc}; or an address or name alone, or system"
+        return refuse_host(host, params.ip_version)
+
+    async def run(self, target: Target, rec: Recorder) -> None:
+        """Ask once. What is no answer to us is passed over, and the wait goes on."""
+        rec.value("dns_query_succeeded", 0)
+        host, port = (_system_resolver(), PORT) if target.name == "system" else _split(target.name)
+        address = await resolve(self._env, host, self._params.ip_version, rec)
+        query = copy.copy(self._query)
+        query.id = secrets.randbelow(1 << 16)
+        wire = query.id.to_bytes(2, "big") + self._wire[2:]
+        try:
+            answer = await self._ask(Question((address, port), target, query, wire), rec)
+            rec.value("dns_query_succeeded", 1)
+            rec.value("dns_rcode", int(answer.rcode()))
+            rec.value("dns_answer_rrs", sum(map(len, answer.answer)))
+            rec.value("dns_authority_rrs", sum(map(len, answer.authority)))
+            rec.value("dns_additional_rrs", sum(map(len, answer.additional)))
+            judge(answer, self._params, rec)
+        except (DNSException, MalformedError) as exc:
+            rec.fail(Failure.MALFORMED, f"{type(exc).__name__}: {exc}")
+
+    async def _ask(self, question: Question, rec: Recorder) -> QueryMessage:
+        if self._params.transport == "udp":
+            try:
+                return await _ask_udp(question, rec)
+            except TruncatedError:
+                rec.fact("truncated", "asked again over TCP")
+        return await _ask_tcp(question, rec)
+
+
+async def _ask_udp(question: Question, rec: Recorder) -> QueryMessage:
+    """Return the answer; MalformedError or TruncatedError if it is no whole one."""
+    loop = asyncio.get_running_loop()
+    with rec.phase("connect"):
+        family = socket.AF_INET6 if ":" in question.address[0] else socket.AF_INET
+        sock = bound_socket(family, socket.SOCK_DGRAM, question.target.source)
+    with sock, rec.phase("request"):
+        sock.connect(question.address)  # the kernel now drops what comes from elsewhere
+        await loop.sock_sendall(sock, question.wire)
+        for _ in range(MOST_STRAYS):
+            answer = read_answer(question.query, await loop.sock_recv(sock, BUFFER_BYTES))
+            if answer is not None:
+                return answer
+    raise MalformedError(f"{MOST_STRAYS} messages came, none of them an answer")
+
+
+async def _ask_tcp(question: Question, rec: Recorder) -> QueryMessage:
+    """Return the answer (RFC 7766); MalformedError if it is none."""
+    with rec.phase("connect"):
+        sock = await connect(*question.address, question.target)
+    with sock, rec.phase("request"):
+        prefixed = len(question.wire).to_bytes(2, "big") + question.wire
+        await asyncio.get_running_loop().sock_sendall(sock, prefixed)
+        for _ in range(MOST_STRAYS):
+            size = int.from_bytes(await _exactly(sock, 2), "big")
+            answer = read_answer(question.query, await _exactly(sock, size))
+            if answer is not None:
+                return answer
+    raise MalformedError(f"{MOST_STRAYS} messages came, none of them an answer")
+
+
+async def _exactly(sock: socket.socket, size: int) -> bytes:
+    loop = asyncio.get_running_loop()
+    data = b""
+    while len(data) < size:
+        more = await loop.sock_recv(sock, size - len(data))
+        if not more:
+            raise EOFError("the resolver closed the connection before it had answered")
+        data += more
+    return data
+
+
+def read_answer(query: QueryMessage, wire: bytes) -> QueryMessage | None:
+    """Return a message read, or None if it is no answer to this query.
+
+    MalformedError: it claims to be one and cannot be read. TruncatedError: it is one, cut short.
+    """
+    ours = len(wire) >= HEADER_BYTES and wire[:2] == query.id.to_bytes(2, "big")
+    if not ours or not wire[2] & 0x80:  # QR: a response
+        return None
+    cut = bool(wire[2] & 0x02)  # TC
+    try:
+        answer = dns.message.from_wire(wire)
+    except DNSException as exc:
+        raise (TruncatedError if cut else MalformedError)(f"{type(exc).__name__}: {exc}") from exc
+    if not isinstance(answer, QueryMessage) or not query.is_response(answer):
+        return None
+    if cut:
+        raise TruncatedError("does not fit a datagram")
+    return answer
+
+
+def judge(answer: QueryMessage, params: DnsParams, rec: Recorder) -> None:
+    """Record what the answer holds and what is wrong with it. DNSException: it is nonsense."""
+    rcode = answer.rcode()
+    chain = answer.resolve_chaining() if rcode == dns.rcode.NOERROR else None
+    found = sorted(rdata.to_text() for rdata in (chain and chain.answer) or ())
+    if chain is not None and found:
+        rec.value("dns_answer_ttl_seconds", chain.minimum_ttl)
+        rec.fact("answers", ", ".join(found))
+    said = dns.rcode.to_text(rcode)
+    if said not in params.expect_rcodes:
+        said = f"{said} ({', '.join(found)})" if found else said
+        expected = " or ".join(params.expect_rcodes)
+        rec.fail(FAILURES.get(rcode, Failure.DNS_RCODE), f"{said}, expected {expected}")
+    elif chain is not None and not found:
+        end = f"; {chain.canonical_name} is what the name leads to" if chain.cnames else ""
+        rec.fail(Failure.DNS_NO_ANSWER, f"no {params.query_type} record{end}")
+    elif found and params.expect_addresses:
+        expected_set = {ipaddress.ip_address(address) for address in params.expect_addresses}
+        if not {ipaddress.ip_address(address) for address in found} <= expected_set:
+            expected = ", ".join(params.expect_addresses)
+            rec.fail(Failure.DNS_WRONG_ANSWER, f"{', '.join(found)}, expected {expected}")
+
+
+def _split(name: str) -> tuple[str, int]:
+    """Return a resolver's host and port. ValueError says what was expected."""
+    if is_address(name) or ":" not in name:
+        return name, PORT
+    return split_host_port(name)
+
+
+def _system_resolver() -> str:
+    """Return the first nameserver this PC asks (resolv.conf(5))."""
+    try:
+        lines = RESOLV_CONF.read_text("utf-8", "replace").splitlines()
+    except OSError as exc:
+        raise ProbeError(f"{RESOLV_CONF}: cannot be read: {exc.strerror}") from exc
+    for line in lines:
+        words = line.split()
+        if words[:1] == ["nameserver"] and len(words) > 1 and is_address(words[1]):
+            return words[1]
+    raise ProbeError(f"{RESOLV_CONF}: expected a line `nameserver ADDRESS`")
