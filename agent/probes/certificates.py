@@ -41,8 +41,10 @@ class Certificate:
 @lru_cache(maxsize=256)  # targets show the same certificates run after run
 def read_certificate(der: bytes) -> Certificate:
     """Read a DER certificate. ValueError, and nothing else, when it is not one."""
-    whole = _only(der, 0, len(der), SEQUENCE)
-    body = _walk(der, *_next(_walk(der, *whole), SEQUENCE))
+    start, end = _next(_walk(der, 0, len(der)), SEQUENCE)
+    if end != len(der):
+        raise ValueError(f"{len(der) - end} bytes follow")
+    body = _walk(der, *_next(_walk(der, start, end), SEQUENCE))
     first = next(body, NOTHING)
     if first[0] != VERSION:
         body = chain([first], body)
@@ -87,14 +89,6 @@ def _next(elements: Iterator[tuple[int, int, int]], tag: int) -> tuple[int, int]
     if found != tag:
         raise ValueError(f"expected tag 0x{tag:02x}, found 0x{found:02x} at byte {start}")
     return start, end
-
-
-def _only(der: bytes, start: int, end: int, tag: int) -> tuple[int, int]:
-    elements = _walk(der, start, end)
-    found = _next(elements, tag)
-    if found[1] != end:
-        raise ValueError(f"{end - found[1]} bytes follow")
-    return found
 
 
 def _time(der: bytes, tag: int, start: int, end: int) -> float:

@@ -6,32 +6,38 @@ import socket
 import ssl
 
 import aiohttp
+from aiohttp.http import HttpProcessingError
 
 from agent.probes.base import ProbeError
 from agent.wire import Failure
 
 # Errors of the machine we run on: nothing was learned about the target.
 OURS = {
-    errno.EACCES: "not permitted here",
     errno.EPERM: "not permitted here",
-    errno.EADDRNOTAVAIL: "the line's source address is not on this machine",
+    errno.EADDRNOTAVAIL: "no address or port of this machine to send from",
     errno.EMFILE: "too many open files",
     errno.ENFILE: "too many open files on this machine",
     errno.ENOBUFS: "no buffer space",
     errno.ENODEV: "no such interface",
     errno.ENOMEM: "out of memory",
     errno.EAFNOSUPPORT: "this address family is not available here",
+    errno.EINVAL: "a route of this machine leads nowhere, or the address lacks its interface",
 }
 BY_ERRNO = {
     errno.ECONNREFUSED: Failure.REFUSED,
+    errno.ENOPROTOOPT: Failure.REFUSED,  # ICMP: protocol unreachable
     errno.ECONNRESET: Failure.RESET,
     errno.EPIPE: Failure.RESET,
     errno.ECONNABORTED: Failure.RESET,
+    errno.ENETRESET: Failure.RESET,
+    errno.ENOTCONN: Failure.RESET,
     errno.ETIMEDOUT: Failure.TIMEOUT,
     errno.EHOSTUNREACH: Failure.HOST_UNREACHABLE,
     errno.EHOSTDOWN: Failure.HOST_UNREACHABLE,
+    errno.ENONET: Failure.HOST_UNREACHABLE,  # ICMP: source host isolated
     errno.ENETUNREACH: Failure.NETWORK_UNREACHABLE,
     errno.ENETDOWN: Failure.NETWORK_UNREACHABLE,
+    errno.EACCES: Failure.PROHIBITED,  # ICMPv6: administratively prohibited (IPv4's: EHOSTUNREACH)
     errno.EPROTO: Failure.MALFORMED,
 }
 BY_EAI = {
@@ -49,17 +55,20 @@ BY_VERIFY_CODE = {
 BY_TYPE: tuple[tuple[type[BaseException], Failure], ...] = (
     (TimeoutError, Failure.TIMEOUT),
     (ssl.SSLError, Failure.TLS_HANDSHAKE),
-    (ssl.CertificateError, Failure.TLS_WRONG_NAME),
+    (HttpProcessingError, Failure.MALFORMED),
     (aiohttp.TooManyRedirects, Failure.HTTP_REDIRECT),
-    (aiohttp.ServerDisconnectedError, Failure.CLOSED),
-    (aiohttp.ClientPayloadError, Failure.CLOSED),
     (aiohttp.ClientResponseError, Failure.MALFORMED),
+    (aiohttp.ClientPayloadError, Failure.MALFORMED),  # one that was cut off is an EOFError
+    (aiohttp.UploadAbortedError, Failure.CLOSED),
     (aiohttp.InvalidURL, Failure.HTTP_REDIRECT),  # ours are checked when configured: a redirect's
-    (asyncio.IncompleteReadError, Failure.CLOSED),
-    (asyncio.LimitOverrunError, Failure.TOO_LARGE),
+    (aiohttp.NonHttpUrlClientError, Failure.HTTP_REDIRECT),
+    (aiohttp.RedirectClientError, Failure.HTTP_REDIRECT),
+    (aiohttp.ServerFingerprintMismatch, Failure.TLS_UNTRUSTED),
     (ConnectionResetError, Failure.RESET),
     (ConnectionRefusedError, Failure.REFUSED),
-    (EOFError, Failure.CLOSED),
+    (aiohttp.ClientConnectionError, Failure.CLOSED),
+    (asyncio.LimitOverrunError, Failure.TOO_LARGE),
+    (EOFError, Failure.CLOSED),  # asyncio.IncompleteReadError is one
 )
 
 
@@ -69,11 +78,15 @@ def classify(exc: BaseException) -> tuple[Failure, str]:
     Raises ProbeError (from `exc`) where it says something about this machine instead. What no row
     covers becomes `unknown` with the exception's own name, so that the gap can be seen and closed.
     """
-    detail = str(exc) or type(exc).__name__
+    detail = " ".join(str(exc).split()) or type(exc).__name__
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        return classify(exc.os_error)
     if isinstance(exc, ssl.SSLCertVerificationError):
         return BY_VERIFY_CODE.get(exc.verify_code, Failure.TLS_UNTRUSTED), exc.verify_message
-    if isinstance(exc, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        return Failure.TLS_HANDSHAKE, detail
+    if isinstance(exc, ssl.SSLError) and getattr(exc, "reason", None):
+        detail = exc.reason.replace("_", " ").lower()
+    if isinstance(exc, HttpProcessingError) and exc.message:
+        detail = " ".join(exc.message.split())
     if isinstance(exc, socket.gaierror):
         return BY_EAI.get(exc.errno or 0, Failure.RESOLVE_UNAVAILABLE), exc.strerror or detail
     if isinstance(exc, OSError) and not isinstance(exc, ssl.SSLError) and exc.errno is not None:

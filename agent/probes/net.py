@@ -46,7 +46,10 @@ class SystemResolver:
 
 
 def _look_up(host: str, family: int) -> list[str]:
-    found = socket.getaddrinfo(host, None, family, socket.SOCK_STREAM)
+    try:
+        found = socket.getaddrinfo(host, None, family, socket.SOCK_STREAM)
+    except UnicodeError as exc:  # labels that no resolver can be asked for
+        raise socket.gaierror(socket.EAI_NONAME, f"no such name is possible: {exc}") from exc
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 

@@ -1,0 +1,31 @@
+"""One attempt as the runner makes it, without the runner."""
+
+import asyncio
+
+import msgspec
+
+from agent.probes.base import Env, Probe, ProbeError, Recorder, Source, Target
+from agent.probes.classify import classify
+
+
+async def attempt(
+    kind: type[Probe],
+    env: Env,
+    name: str,
+    *,
+    seconds: float = 5.0,
+    source: Source | None = None,
+    **params,
+) -> Recorder:
+    """Probe a target once, by a deadline; ProbeError flies, what else flew is classified."""
+    given = msgspec.convert(params, kind.Params, strict=True)
+    assert not kind.refuse_target(name, given)
+    rec = Recorder()
+    try:
+        async with asyncio.timeout(seconds):
+            await kind(given, env).run(Target(name, source=source), rec)
+    except ProbeError:
+        raise
+    except Exception as exc:  # noqa: BLE001  as the runner does: classify() names every one
+        rec.fail(*classify(exc))
+    return rec

@@ -1,0 +1,125 @@
+"""Servers for the probes to meet: a real nginx, and small ones that do what a test says."""
+
+import asyncio
+import getpass
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.pki import Issued, Pki
+from tests.programs import free_port, listening, program, running
+from tests.waiting import until_sync
+
+Act = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+PAGE = "<h1>Cổng dịch vụ công</h1>\n" * 100
+
+
+@dataclass(frozen=True, slots=True)
+class Nginx:
+    """A running nginx: `http` and, by the certificate it shows, the ports of its HTTPS sites."""
+
+    master: int
+    http: int
+    https: dict[str, int]
+
+
+@contextmanager
+def nginx(folder: Path, pki: Pki) -> Iterator[Nginx]:
+    """Run nginx on both loopback addresses, with a site for each certificate."""
+    folder.mkdir()
+    (folder / "www").mkdir()
+    (folder / "www/index.html").write_text(PAGE, "utf-8")
+    (folder / "www/large.bin").write_bytes(bytes(2 << 20))
+    shown = {"good", "rsa", "expired", "future", "wrong_name", "untrusted", "chain"}
+    ports = {name: free_port() for name in sorted({"http", *shown})}
+    sites = [_site(ports["http"], "")]
+    sites += [_site(ports[name], _tls(getattr(pki, name))) for name in sorted(shown)]
+    scratch = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    (folder / "nginx.conf").write_text(
+        f"user {getpass.getuser()};\n"  # as root it would drop to one who cannot read our folder
+        f"daemon off; pid {folder}/pid; error_log {folder}/err; worker_processes 1;\n"
+        "events { worker_connections 256; }\n"
+        "http { access_log off; ssl_protocols TLSv1.2 TLSv1.3; charset utf-8; types { text/html html; }\n"
+        + "".join(f"{name}_temp_path {folder}/{name};\n" for name in scratch)
+        + f"root {folder}/www;\n"
+        + "".join(sites)
+        + "}\n",
+        "utf-8",
+    )
+    command = [program("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf")]
+    with running(command, log=folder / "log") as process:
+        until_sync(lambda: listening("::1", ports["http"]), what="nginx listens")
+        yield Nginx(process.pid, ports.pop("http"), ports)
+
+
+def _tls(issued: Issued) -> str:
+    return f"ssl_certificate {issued.cert}; ssl_certificate_key {issued.key};"
+
+
+def _site(port: int, tls: str) -> str:
+    how = "ssl" if tls else ""
+    return f"""server {{
+        listen 127.0.0.1:{port} {how}; listen [::1]:{port} {how} ipv6only=on; {tls}
+        location /zipped/ {{ alias www/; gzip on; gzip_min_length 1; }}
+        location /broken {{ return 503; }}
+        location /loop {{ return 302 /loop; }}
+        location /moved {{ return 301 /further; }}
+        location /further {{ return 307 /; }}
+    }}
+    """
+
+
+@asynccontextmanager
+async def serve(
+    act: Act, *, tls: Issued | None = None, host: str = "127.0.0.1"
+) -> AsyncIterator[int]:
+    """Run a server whose every connection is an act; yields its port."""
+    acts: set[asyncio.Task[None]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        acts.add(task)
+        try:
+            await act(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+            pass  # the probe has left: that is what some tests want
+        finally:
+            writer.transport.abort()
+
+    context = None
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls.cert, tls.key)
+    server = await asyncio.start_server(connected, host, 0, ssl=context)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in acts:
+            task.cancel()
+        await asyncio.gather(*acts, return_exceptions=True)
+        await server.wait_closed()
+
+
+def saying(*parts: bytes, pause: float = 0.0) -> Act:
+    """Return an act that waits for a request, says its parts and closes."""
+
+    async def act(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(pause)
+        writer.close()
+        await writer.wait_closed()
+
+    return act
+
+
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Take what comes and never say a word."""
+    await reader.read(-1)
+    await asyncio.Event().wait()
