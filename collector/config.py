@@ -1,0 +1,155 @@
+"""collector.yml: where the collector listens, who may look, and where it keeps things.
+
+Decoded strictly; all mistakes at once, each with its line and what was expected. Nothing is open by
+default: agents need a token, and everything else is for this machine alone until the file says who
+else may come.
+"""
+
+from collections.abc import Iterator
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+
+from msgspec import Struct, field
+
+from collector.inventory.problems import read_text
+from collector.inventory.yamltext import Document
+
+DEFAULT_PORT = 8443
+MIN_KEEP_DAYS = 8.0
+"""Agents keep what was not acknowledged for 7 days: what they send late must still be known here."""
+LOOPBACK = ("127.0.0.0/8", "::1")
+
+Network = IPv4Network | IPv6Network
+
+
+class ConfigError(Exception):
+    """What a person has to mend: one line per mistake, all of them."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Listen(Struct, frozen=True, kw_only=True):
+    """Where agents and browsers connect."""
+
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    """0 lets the system choose; the log says which."""
+
+
+class Tls(Struct, frozen=True, kw_only=True):
+    """PEM files, relative to collector.yml; read again on SIGHUP."""
+
+    certificate: str
+    key: str
+
+
+class Keep(Struct, frozen=True, kw_only=True):
+    """How much history the journal holds: whichever is reached first."""
+
+    days: float = 30.0
+    gigabytes: float = 60.0
+
+
+class CollectorFile(Struct, frozen=True, kw_only=True):
+    """collector.yml, as written."""
+
+    province: str
+    """Folder of the province, relative to the file."""
+    state_directory: str
+    listen: Listen = Listen()
+    tls: Tls | None = None
+    proxies: list[str] = []
+    """Addresses of reverse proxies whose X-Forwarded-For is believed."""
+    scrape_from: list[str] = field(default_factory=lambda: list(LOOPBACK))
+    """Who may read /metrics, /metrics/live and /sd: addresses or networks."""
+    watch_from: list[str] = field(default_factory=lambda: list(LOOPBACK))
+    """Who may look at the wall."""
+    keep: Keep = Keep()
+
+
+class CollectorConfig(Struct, frozen=True, kw_only=True):
+    """collector.yml, checked; paths are those to open."""
+
+    province: Path
+    state_directory: Path
+    listen: Listen
+    certificate: Path | None
+    key: Path | None
+    proxies: tuple[Network, ...]
+    scrape_from: tuple[Network, ...]
+    watch_from: tuple[Network, ...]
+    keep: Keep
+
+
+def read_collector_file(path: Path) -> CollectorConfig:
+    """Read collector.yml. ConfigError with every mistake; its paths are relative to the file."""
+    problems: list[str] = []
+    text = read_text(path, problems)
+    document = Document(path.name, text, problems) if text is not None else None
+    given = document.read(CollectorFile) if document else None
+    if document and given:
+        for key, problem in _mistakes(given, path.parent):
+            document.note(key, problem)
+    if problems or given is None:
+        raise ConfigError(problems)
+    base = path.parent
+    return CollectorConfig(
+        province=base / given.province,
+        state_directory=base / given.state_directory,
+        listen=given.listen,
+        certificate=base / given.tls.certificate if given.tls else None,
+        key=base / given.tls.key if given.tls else None,
+        proxies=tuple(map(ip_network, given.proxies)),
+        scrape_from=tuple(map(ip_network, given.scrape_from)),
+        watch_from=tuple(map(ip_network, given.watch_from)),
+        keep=given.keep,
+    )
+
+
+def _mistakes(given: CollectorFile, base: Path) -> Iterator[tuple[str, str]]:
+    """Yield (key, what is wrong and what was expected)."""
+    if not (base / given.province).is_dir():
+        yield "province", f"{base / given.province} is no folder"
+    if not 0 <= given.listen.port <= 65_535:
+        yield "listen.port", f"found {given.listen.port}, expected 0 to 65535"
+    if given.keep.days < MIN_KEEP_DAYS:
+        yield "keep.days", f"found {given.keep.days:g}, expected {MIN_KEEP_DAYS:g} or more"
+    if given.keep.gigabytes < 1:
+        yield "keep.gigabytes", f"found {given.keep.gigabytes:g}, expected 1 or more"
+    for key in ("proxies", "scrape_from", "watch_from"):
+        for number, text in enumerate(getattr(given, key), start=1):
+            problem = _mistake_of_network(text)
+            if problem:
+                yield f"{key}[{number}]", problem
+    for key, name in (("certificate", "tls.certificate"), ("key", "tls.key")):
+        if given.tls and not (base / getattr(given.tls, key)).is_file():
+            yield name, f"{base / getattr(given.tls, key)} is no file"
+    if not given.tls and not given.proxies and not _is_loopback(given.listen.host):
+        yield (
+            "listen.host",
+            f"{given.listen.host!r} is reached from other machines, and tokens would pass in the"
+            " clear: expected tls, or the proxies that end TLS before us, or a loopback address",
+        )
+
+
+def _mistake_of_network(text: str) -> str:
+    try:
+        network = ip_network(text)
+    except ValueError:
+        try:
+            near = ip_network(text, strict=False)
+        except ValueError:
+            return f"found {text!r}, expected an address or a network such as 10.1.2.0/24"
+        return f"found {text!r}, which is an address with a network's length; did you mean '{near}'?"
+    if network.prefixlen == 0:
+        return f"{text!r} lets the whole world in; name the networks"
+    return ""
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,246 @@
+"""Journal: the only truth. Append-only, hash-chained, fsynced before anything is acknowledged.
+
+Appends that arrive within one short window share a transaction and its fsync: one fsync per push
+would cost ten times the rest of the push. One thread writes, another reads; neither waits for the
+other, and the event loop waits for none.
+"""
+
+import asyncio
+import logging
+import struct
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from msgspec import Struct
+
+from agent.wire import Ranges
+from collector.database import Database, open_reader
+from collector.ingest import entries
+from collector.ingest.clock import Anchor
+from collector.ingest.entries import Entry, NewEntry
+from collector.ingest.writer import Append, Committed, Writer, read_boot, read_head, read_removed
+
+log = logging.getLogger(__name__)
+
+WINDOW_SECONDS = 0.01
+"""The first append of a group waits this long for others to join."""
+MAX_WAITING_BYTES = 64 << 20
+"""More than this before the disk, and agents are asked to keep theirs for a while."""
+T = TypeVar("T")
+
+
+class JournalError(Exception):
+    """What was to be kept is not, and must not be acknowledged. The message says why."""
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """What following the chain of hashes came to."""
+
+    entries: int
+    first: int | None
+    last: int | None
+    broken_at: int | None = None
+    """The first entry that is not what was written, or does not follow the one before."""
+
+
+class Journal:
+    """The open journal. Made and used on the event loop."""
+
+    def __init__(
+        self, path: Path, wall: Callable[[], float], *, window_seconds: float = WINDOW_SECONDS
+    ) -> None:
+        self.path = path
+        self.appended = 0
+        self.duplicates = 0
+        self.conflicts = 0
+        self.commits = 0
+        self.damaged = 0
+        """Entries that could not be read back."""
+        self.failing = ""
+        """Why the last commit failed; "" while the journal can be written."""
+        self._wall = wall
+        self._window = window_seconds
+        self._waiting: list[tuple[Append, asyncio.Future[list[bool]]]] = []
+        self._waiting_bytes = 0
+        self._committing: asyncio.Task[None] | None = None
+        self._closed = False
+        self._writer = Writer(path)
+        self._reader = open_reader(path)
+        self._writing = ThreadPoolExecutor(1, "journal-writer")
+        self._reading = ThreadPoolExecutor(1, "journal-reader")
+
+    def append(
+        self, batches: Sequence[NewEntry], anchors: Sequence[Anchor] = ()
+    ) -> asyncio.Future[list[bool]]:
+        """Keep batches, and what was learned of clocks.
+
+        The future is resolved after the fsync: True for each batch that is new, False for one that
+        was there already. JournalError: none of them may be acknowledged.
+        """
+        if self._closed:
+            raise JournalError("the journal is closed")
+        if self._waiting_bytes > MAX_WAITING_BYTES:
+            raise JournalError("more waits for the disk than it can take")
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        self._waiting.append((Append(batches, anchors), future))
+        self._waiting_bytes += sum(len(entry.body) for entry in batches)
+        if self._committing is None or self._committing.done():
+            self._committing = loop.create_task(self._commit_waiting(), name="journal commits")
+        return future
+
+    async def ranges(self, agent: str, boot: str) -> Ranges:
+        """Return the sequence numbers of a boot that are kept."""
+        ranges = self._writer.ranges((agent, boot))
+        if ranges is None:
+            known = await self._read(lambda database: read_boot(database, (agent, boot)))
+            ranges = known.ranges if known else Ranges()
+        return ranges
+
+    async def read(self, after: int, limit: int) -> list[Entry]:
+        """Return up to `limit` entries with ids above `after`, ascending.
+
+        An entry that the disk lost is left out and counted: readers go on behind it.
+        """
+        return await self._read(lambda database: self._entries(database, after, limit))
+
+    async def last_id(self) -> int:
+        """Return the id of the newest entry; 0 before the first."""
+        return (await self._read(read_head)).id
+
+    async def before(self, received_at: float) -> int:
+        """Return the id behind which entries were received at this time or later."""
+        return await self._read(lambda database: _last_before(database, received_at))
+
+    async def cursor(self, name: str) -> int:
+        """Return the id of the last entry that a reader is done with; 0 before its first."""
+        row = await self._read(
+            lambda database: database.execute(
+                "SELECT id FROM cursors WHERE name = ?", (name,)
+            ).fetchone()
+        )
+        return int(row[0]) if row else 0
+
+    async def set_cursor(self, name: str, entry: int) -> None:
+        """Keep that a reader is done with everything up to this id."""
+        await self._write(lambda: self._writer.set_cursor(name, entry))
+
+    async def anchors(self) -> list[Anchor]:
+        """Return what was learned of the agents' clocks, oldest first."""
+        rows = await self._read(lambda database: database.execute(entries.READ_ANCHORS).fetchall())
+        return [entries.anchor_from_row(row) for row in rows]
+
+    async def remove(self, *, received_before: float, max_bytes: int) -> int:
+        """Remove entries that are too old, then the oldest until the file's content fits."""
+        removed = 0
+        while gone := await self._write(
+            lambda: self._writer.remove(received_before=received_before, max_bytes=max_bytes)
+        ):
+            removed += gone
+        await self._write(lambda: self._writer.forget_anchors(learned_before=received_before))
+        return removed
+
+    async def close(self) -> None:
+        """Commit what waits, then close the file. Once is enough, twice is no harm."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._committing is not None:
+            await self._committing
+        await self._write(self._writer.close)
+        await self._read(lambda database: database.close())
+        self._writing.shutdown()
+        self._reading.shutdown()
+
+    async def _commit_waiting(self) -> None:
+        while self._waiting:
+            await asyncio.sleep(self._window)
+            group, self._waiting, self._waiting_bytes = self._waiting, [], 0
+            appends = [append for append, _ in group]
+            now = self._wall()
+            try:
+                committed = await self._write(lambda: self._writer.commit(appends, now))  # noqa: B023 - awaited here
+            except Exception as exc:  # noqa: BLE001 - whatever it was, somebody waits for each future
+                self._fail(group, exc)
+            else:
+                self._resolve(group, committed)
+
+    def _resolve(
+        self, group: list[tuple[Append, asyncio.Future[list[bool]]]], committed: Committed
+    ) -> None:
+        if self.failing:
+            log.warning("journal writable again")
+        self.failing = ""
+        self.commits += 1
+        for identity in committed.conflicts:
+            log.error("batch came again with other bytes, first kept identity=%s", identity)
+        self.conflicts += len(committed.conflicts)
+        for (_, future), new in zip(group, committed.new, strict=True):
+            self.appended += sum(new)
+            self.duplicates += len(new) - sum(new)
+            if not future.done():  # its request may have been given up meanwhile
+                future.set_result(new)
+
+    def _fail(self, group: list[tuple[Append, asyncio.Future[list[bool]]]], exc: Exception) -> None:
+        if not self.failing:  # the first of a streak; agents go on asking every second
+            log.error("journal cannot be written error=%s", exc, exc_info=exc)
+        self.failing = str(exc) or type(exc).__name__
+        for _, future in group:
+            if not future.done():
+                future.set_exception(JournalError(f"the journal cannot be written: {exc}"))
+
+    async def _write(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._writing, work)
+
+    async def _read(self, work: Callable[[Database], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._reading, work, self._reader)
+
+    def _entries(self, database: Database, after: int, limit: int) -> list[Entry]:
+        read = []
+        for row in database.execute(
+            f"{entries.READ} WHERE entries.id > ? ORDER BY entries.id LIMIT ?", (after, limit)
+        ):
+            try:
+                read.append(entries.entry_of(entries.facts_of(row)))
+            except (ValueError, struct.error, zlib.error) as exc:
+                self.damaged += 1
+                log.error("journal entry damaged id=%d error=%s", row[0], exc)  # noqa: TRY400 - known
+        return read
+
+
+def verify(path: Path) -> Verdict:
+    """Follow the chain from the first kept entry to the last. Blocks; sqlite3.Error if unreadable."""
+    database = open_reader(path)
+    try:
+        previous = read_removed(database).hash
+        count, first, last = 0, None, None
+        for row in database.execute(f"{entries.READ} ORDER BY entries.id"):
+            last = row[0]
+            first = last if first is None else first
+            try:
+                sound = entries.facts_of(row).link(previous) == row[-1]
+            except zlib.error:
+                sound = False
+            if not sound:
+                return Verdict(entries=count, first=first, last=last, broken_at=last)
+            previous = row[-1]
+            count += 1
+        return Verdict(entries=count, first=first, last=last)
+    finally:
+        database.close()
+
+
+def _last_before(database: Database, received_at: float) -> int:
+    """Search by halves: ids and arrivals ascend together, and need no second index."""
+    low, high = read_removed(database).id, read_head(database).id
+    while low < high:
+        middle = (low + high + 1) // 2
+        row = database.execute("SELECT received_at FROM entries WHERE id = ?", (middle,)).fetchone()
+        if row is None or row[0] >= received_at:
+            high = middle - 1
+        else:
+            low = middle
+    return low
