@@ -8,6 +8,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.programs import DEBIAN_PACKAGE
+
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 RUN = PROJECT["project"]["dependencies"]
@@ -59,3 +61,10 @@ def test_a_lock_is_hashed_and_names_no_registry(lock):
     assert "://" not in text
     for block in re.split(r"(?m)^(?=[\w.-]+==)", text)[1:]:
         assert "--hash=sha256:" in block, block
+
+
+def test_ci_installs_every_program_that_a_test_may_ask_for():
+    """A program known to tests/programs.py is in the list that `make test` installs."""
+    listed = (ROOT / ".ci" / "debian-packages.txt").read_text("utf-8").splitlines()
+
+    assert set(DEBIAN_PACKAGE.values()) <= set(listed)
