@@ -163,6 +163,9 @@ class CheckInfo(Struct, frozen=True, kw_only=True):
     expect: Literal["reachable", "unreachable"] = "reachable"
     interval_seconds: float = 0.0
     """As written; a profile multiplies it by its interval_factor."""
+    local: bool = False
+    """Whether its targets stand in the agent's own office: the same address is another thing
+    elsewhere."""
 
 
 class Series(Struct, frozen=True):
@@ -243,7 +246,7 @@ class Inventory(Struct, frozen=True, kw_only=True):
 
 
 class AgentSelector(Struct, frozen=True, kw_only=True):
-    """Which agents run a check: every key given must match. No key: all but data centres'."""
+    """Which agents run a check: every key given must match. No key: every agent."""
 
     site: list[str] = []
     agent: list[str] = []

@@ -1,0 +1,152 @@
+"""A province's folder into an Inventory, or everything that is wrong with it at once."""
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from agent.config import ID
+from collector.inventory.compile import Compiled, compile_checks, refused_by_agents
+from collector.inventory.model import CheckInfo, Inventory, RawCheck
+from collector.inventory.problems import FolderError, known, read_text
+from collector.inventory.province import WORD, Province, read_province
+from collector.inventory.selection import Places
+from collector.inventory.tables import Tables, read_tables
+from collector.inventory.yamltext import Document
+
+__all__ = ["FolderError", "load"]
+FILES = ("province.yml", "sites.csv", "lines.csv", "devices.csv", "checks.yml")
+BESIDE = ("README.md",)
+"""What may lie in the folder unread."""
+
+LOCAL_TARGETS = {"self", "system"}
+"""The PC itself, and the resolver it was given (probes pc and dns)."""
+
+
+class RawChecks(Struct, frozen=True, kw_only=True):
+    """checks.yml, as written."""
+
+    checks: list[RawCheck]
+
+
+def load(folder: Path) -> Inventory:
+    """Return the province that a folder describes. FolderError with every mistake in it."""
+    problems: list[str] = []
+    if not _is_listed(folder, problems):
+        raise FolderError(problems)
+    document = _document(folder / "province.yml", problems)
+    province = read_province(document) if document else None
+    carriers = document.keys_at("carriers") if document and document.root else None
+    tables = read_tables(folder, carriers, problems)
+    written = _document(folder / "checks.yml", problems)
+    checks = _read_checks(written) if written else []
+    compiled = Compiled()
+    if province and written and province.raw.default_profile in province.raw.profiles:
+        places = _places(province, tables)
+        compiled = compile_checks(
+            [check for check in checks if check.system not in _broken(province)],
+            places,
+            lambda check, key, problem: written.note(_path(check, key), problem),
+            whole=tables.whole,
+        )
+        problems += [] if problems else refused_by_agents(compiled, places)
+    if problems or province is None:
+        raise FolderError(problems)
+    return _inventory(folder, province, tables, checks, compiled)
+
+
+def _is_listed(folder: Path, problems: list[str]) -> bool:
+    """Note files that are missing, and those that nobody would read: most are misspelt names."""
+    try:
+        found = sorted(entry.name for entry in folder.iterdir())
+    except OSError as exc:
+        problems.append(f"{folder}: cannot be read as a folder: {exc.strerror}")
+        return False
+    if not ID.fullmatch(folder.resolve().name):
+        name = folder.resolve().name
+        problems.append(
+            f"{folder}: the folder's name is the province's id: {name!r}, expected {WORD}"
+        )
+    for name in found:
+        left_by_an_editor = name.startswith((".", "~")) or name.endswith("~")
+        if name not in FILES + BESIDE and not left_by_an_editor:
+            problems.append(f"{name}: nobody reads this file; {known(name, FILES)}")
+    problems += [f"{name}: is missing" for name in FILES if name not in found]
+    return True
+
+
+def _document(path: Path, problems: list[str]) -> Document | None:
+    text = read_text(path, problems) if path.exists() else None
+    return None if text is None else Document(path.name, text, problems)
+
+
+def _read_checks(document: Document) -> list[RawCheck]:
+    raw = document.read(RawChecks)
+    checks: dict[str, RawCheck] = {}
+    for check in raw.checks if raw else []:
+        if check.id in checks:
+            document.note(_path(check.id, "id"), "is used twice")
+        elif not ID.fullmatch(check.id):
+            document.note(_path(check.id, "id"), f"found {check.id!r}, expected {WORD}")
+        else:
+            checks[check.id] = check
+    return list(checks.values())
+
+
+def _path(check: str, key: str) -> str:
+    return f"checks[{check}].{key}" if key else f"checks[{check}]"
+
+
+def _broken(province: Province) -> set[str]:
+    """Return the systems whose own entry is wrong: their checks cannot be judged yet."""
+    return set(province.named["systems"]) - set(province.raw.systems)
+
+
+def _places(province: Province, tables: Tables) -> Places:
+    return Places(
+        sites=tables.sites,
+        lines=tables.lines,
+        devices=tables.devices,
+        carriers=province.raw.carriers,
+        systems=province.raw.systems,
+        profiles=province.raw.profiles,
+        default_profile=province.raw.default_profile,
+        named=tables.named,
+    )
+
+
+def _inventory(
+    folder: Path, province: Province, tables: Tables, checks: list[RawCheck], compiled: Compiled
+) -> Inventory:
+    return Inventory(
+        id=folder.resolve().name,
+        name=province.raw.name,
+        time_zone=province.time_zone,
+        carriers=province.raw.carriers,
+        systems=province.raw.systems,
+        phases=province.phases,
+        profiles=province.raw.profiles,
+        default_profile=province.raw.default_profile,
+        office_hours=province.office_hours,
+        on_call=province.raw.on_call,
+        sites=tables.sites,
+        lines={site: tuple(tables.lines.get(site, ())) for site in tables.sites},
+        devices={site: tuple(tables.devices.get(site, ())) for site in tables.sites},
+        checks={
+            check.id: CheckInfo(
+                id=check.id,
+                system=check.system,
+                layer=check.layer,
+                kind=check.kind,
+                name=check.name,
+                expect=check.expect,
+                interval_seconds=check.interval_seconds,
+                local=check.devices is not None or set(check.targets) <= LOCAL_TARGETS,
+            )
+            for check in checks
+        },
+        site_of_agent={agent: site.id for site in tables.sites.values() for agent in site.agents},
+        configs=compiled.configs,
+        subjects=compiled.subjects,
+        series_of_agent=compiled.series_of_agent,
+        interval_of=compiled.interval_of,
+    )
