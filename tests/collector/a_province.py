@@ -26,8 +26,8 @@ from collector.inventory.model import (
     Text,
 )
 
-NOON = 1751342400.0
-"""2025-07-01 11:00 in Việt Nam; every test's clock starts near it."""
+NOON = 1751346000.0
+"""2025-07-01 12:00 in Việt Nam; every test's clock starts near it."""
 TCOC, TCOC_TTPV, YPHU, DC = "05293", "05293-ttpv", "05305", "dc"
 SILENT_AFTER = 4.0
 

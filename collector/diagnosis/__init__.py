@@ -1,0 +1,1 @@
+"""What is wrong, as few causes as explain it. Pure, but for the store of incidents."""

@@ -1,0 +1,266 @@
+import pytest
+from msgspec.structs import replace
+
+from agent.wire import PowerState
+from collector.diagnosis.incident import Change
+from collector.diagnosis.incidents import Incidents
+from collector.inventory.model import Series
+from collector.state.fleet import Fleet
+from tests.collector.a_province import (
+    DC,
+    NOON,
+    SILENT_AFTER,
+    TCOC,
+    TCOC_TTPV,
+    YPHU,
+    a_province,
+    a_push,
+    a_sample,
+    gateway,
+    with_systems,
+)
+from tests.collector.state.fleets import a_fleet, feed
+
+GATEWAY = gateway(YPHU)
+
+
+def told(changes: list[Change]) -> list[tuple[str, str, tuple[str, ...], str]]:
+    """Return what was told, without the details."""
+    return [
+        (change.kind, change.incident.cause, change.incident.sites, change.incident.check)
+        for change in changes
+    ]
+
+
+def silent_fleet(*agents: str) -> Fleet:
+    """Return a fleet in which these agents were heard at NOON and are silent."""
+    fleet = a_fleet()
+    for agent in agents:
+        fleet.heard(agent, a_push(agent), NOON)
+    fleet.tick(NOON + SILENT_AFTER + 1)
+    return fleet
+
+
+def test_a_silent_site_is_one_page_and_one_close():
+    """It begins with the last sign of life and ends with the next."""
+    fleet, incidents = a_fleet(), Incidents()
+    fleet.heard(YPHU, a_push(YPHU, via="vnpt", power=PowerState(on_mains=True)), NOON)
+    fleet.tick(NOON + 5)
+
+    (opened,) = incidents.observe(fleet, NOON + 5)
+
+    incident = opened.incident
+    assert told([opened]) == [("opened", "site_silent", (YPHU,), "")]
+    assert (
+        incident.id,
+        incident.scope,
+        incident.severity,
+    ) == ("phu-tho-250701-001", "site", "page")
+    assert (incident.since, incident.opened_at, incident.closed_at) == (NOON, NOON + 5, None)
+    assert incident.facts == {"05305 power": "mains", "05305 line": "vnpt"}
+    assert incidents.observe(fleet, NOON + 6) == []
+
+    fleet.heard(YPHU, a_push(YPHU), NOON + 70)
+    (closed,) = incidents.observe(fleet, NOON + 70)
+
+    assert told([closed]) == [("closed", "site_silent", (YPHU,), "")]
+    assert closed.incident == replace(incident, closed_at=NOON + 70, ending="recovered")
+    assert dict(incidents.open) == {}
+    assert incidents.observe(fleet, NOON + 71) == []
+
+
+def test_a_bye_opens_nothing_and_closes_a_silence():
+    """A PC that comes back only to be switched off was heard."""
+    fleet, incidents = silent_fleet(YPHU), Incidents()
+    incidents.observe(fleet, NOON + 5)
+
+    fleet.heard(YPHU, a_push(YPHU, bye="shutdown"), NOON + 60)
+    assert told(incidents.observe(fleet, NOON + 60)) == [("closed", "site_silent", (YPHU,), "")]
+
+    fleet.tick(NOON + 9999)
+    assert incidents.observe(fleet, NOON + 9999) == []
+
+
+def test_all_targets_lines_and_agents_of_a_check_are_one_incident():
+    """Members join as they fail; it closes when the last one is up again."""
+    fleet, incidents = a_fleet(), Incidents()
+    members = [gateway(TCOC), gateway(TCOC, "192.168.1.2"), gateway(TCOC_TTPV)]
+    feed(fleet, members[0], "udd")
+    (opened,) = incidents.observe(fleet, NOON + 3)
+    assert (opened.incident.since, opened.incident.members[0].failure) == (NOON + 1, "timeout")
+
+    feed(fleet, members[1], "dd", NOON + 3)
+    feed(fleet, members[2], "dd", NOON + 3)
+    (changed,) = incidents.observe(fleet, NOON + 5)
+    assert told([changed]) == [("changed", "check_down", (TCOC,), "gateway")]
+    assert [member.series for member in changed.incident.members] == members
+
+    feed(fleet, members[0], "uu", NOON + 5)
+    feed(fleet, members[1], "uu", NOON + 5.5)
+    (changed,) = incidents.observe(fleet, NOON + 7)
+    assert [member.up_at for member in changed.incident.members] == [NOON + 5, NOON + 5.5, None]
+
+    feed(fleet, members[0], "dd", NOON + 7)
+    feed(fleet, members[2], "uu", NOON + 7)
+    (changed,) = incidents.observe(fleet, NOON + 9)
+    assert [member.up_at for member in changed.incident.members] == [None, NOON + 5.5, NOON + 7]
+
+    feed(fleet, members[0], "uu", NOON + 9)
+    (closed,) = incidents.observe(fleet, NOON + 11)
+    assert ("closed", opened.incident.id, NOON + 9, "recovered") == (
+        closed.kind,
+        closed.incident.id,
+        closed.incident.closed_at,
+        closed.incident.ending,
+    )
+
+
+@pytest.mark.parametrize(
+    ("check", "scope", "severity"),
+    [
+        ("gateway", "site", "page"),
+        ("gateway", "external", "page"),
+        ("internet", "external", "page"),
+        ("dns", "site", "page"),
+        ("dns", "external", "ticket"),
+        ("tthc", "central", "page"),
+        ("tthc", "external", "ticket"),
+    ],
+)
+def test_who_is_woken(check, scope, severity):
+    """Below the services always a page; others are a ticket where nobody here can mend them."""
+    systems = {"gateway": "lan", "internet": "internet", "dns": "internet", "tthc": "tthc"}
+    fleet = a_fleet(with_systems(a_province(), **{systems[check]: scope}))
+    series = next(one for one in fleet.inventory.series_of_agent[YPHU] if one.check == check)
+    feed(fleet, series, "dd")
+
+    (opened,) = Incidents().observe(fleet, NOON + 2)
+
+    incident = opened.incident
+    assert (scope, severity, systems[check]) == (incident.scope, incident.severity, incident.system)
+    assert incident.owner == fleet.inventory.systems[systems[check]].owner
+
+
+def test_checks_of_a_silent_site_open_nothing_until_it_is_back():
+    """The data centre sees the site's own system fail too: the silence explains it."""
+    fleet = a_fleet(with_systems(a_province(), tthc="site"))
+    fleet.heard(YPHU, a_push(YPHU), NOON)
+    fleet.tick(NOON + 5)
+    incidents = Incidents()
+    incidents.observe(fleet, NOON + 5)
+    web = Series(DC, "web", f"https://{YPHU}.example/", "")
+    feed(fleet, web, "dd", NOON + 6)
+    assert incidents.observe(fleet, NOON + 8) == []
+
+    fleet.heard(YPHU, a_push(YPHU), NOON + 9)
+
+    assert told(incidents.observe(fleet, NOON + 9)) == [
+        ("closed", "site_silent", (YPHU,), ""),
+        ("opened", "check_down", (YPHU,), "web"),
+    ]
+
+
+def test_a_silent_pc_explains_no_central_system():
+    """The commune's web site stands in the data centre: that it fails is told at once."""
+    fleet, incidents = silent_fleet(YPHU), Incidents()
+    incidents.observe(fleet, NOON + 5)
+
+    feed(fleet, Series(DC, "web", f"https://{YPHU}.example/", ""), "dd", NOON + 6)
+
+    assert told(incidents.observe(fleet, NOON + 8)) == [("opened", "check_down", (YPHU,), "web")]
+
+
+def test_unknown_is_not_up():
+    """A failing check of a site that falls silent stays open until it is seen up."""
+    fleet, incidents = a_fleet(), Incidents()
+    fleet.heard(YPHU, a_push(YPHU), NOON + 2)
+    feed(fleet, GATEWAY, "dd")
+    incidents.observe(fleet, NOON + 2)
+
+    fleet.tick(NOON + 3600)
+    assert fleet.series[GATEWAY].state == "unknown"
+    assert told(incidents.observe(fleet, NOON + 3600)) == [("opened", "site_silent", (YPHU,), "")]
+
+    fleet.heard(YPHU, a_push(YPHU), NOON + 3700)
+    feed(fleet, GATEWAY, "u", NOON + 3700)
+    assert told(incidents.observe(fleet, NOON + 3701)) == [
+        ("closed", "check_down", (YPHU,), "gateway"),
+        ("closed", "site_silent", (YPHU,), ""),
+    ]
+
+
+def test_a_backlog_opens_nothing():
+    """A day of failures that arrives after the line was mended is history."""
+    fleet, incidents = a_fleet(), Incidents()
+    feed(fleet, GATEWAY, "u", NOON + 900)
+
+    for late in range(0, 900, 5):
+        fleet.apply(YPHU, a_sample(GATEWAY, "timeout"), NOON + late, trusted=True, now=NOON + 901)
+        assert incidents.observe(fleet, NOON + 901) == []
+
+
+def test_what_left_the_inventory_holds_nothing_open():
+    """A removed target, a removed check, a removed site."""
+    fleet, incidents = a_fleet(), Incidents()
+    second = gateway(YPHU, "192.168.1.2")
+    feed(fleet, GATEWAY, "dd")
+    feed(fleet, second, "dd")
+    feed(fleet, gateway(TCOC), "dd")
+    incidents.observe(fleet, NOON + 2)
+    whole = a_province()
+    without = {key: site for key, site in whole.subjects.items() if key != second}
+
+    fleet.reload(replace(whole, subjects=without), NOON + 3)
+    (changed,) = incidents.observe(fleet, NOON + 3)
+    assert [member.series for member in changed.incident.members] == [GATEWAY]
+
+    fleet.reload(a_province([DC]), NOON + 4)
+    gone = incidents.observe(fleet, NOON + 4)
+    assert [
+        (change.kind, change.incident.ending, change.incident.closed_at) for change in gone
+    ] == [("closed", "removed", NOON + 4)] * 2
+
+
+def test_a_check_without_series_closes():
+    """The site stays, what was watched there does not."""
+    fleet, incidents = a_fleet(), Incidents()
+    feed(fleet, GATEWAY, "dd")
+    incidents.observe(fleet, NOON + 2)
+    whole = a_province()
+
+    fleet.reload(
+        replace(
+            whole,
+            subjects={key: site for key, site in whole.subjects.items() if key.check != "gateway"},
+        ),
+        NOON + 3,
+    )
+
+    (change,) = incidents.observe(fleet, NOON + 3)
+    assert (change.kind, change.incident.ending) == ("closed", "removed")
+
+
+HALF_A_DAY = 12 * 3600.0
+
+
+@pytest.mark.parametrize(
+    ("last", "later", "given"),
+    [
+        ("", 0.0, "phu-tho-250701-001"),
+        ("phu-tho-250701-041", 0.0, "phu-tho-250701-042"),
+        ("phu-tho-250701-999", 0.0, "phu-tho-250701-1000"),
+        ("phu-tho-250630-041", 0.0, "phu-tho-250701-001"),
+        ("phu-tho-250702-041", 0.0, "phu-tho-250702-042"),
+        ("thanh-hoa-250701-041", 0.0, "phu-tho-250701-001"),
+        ("phu-tho-250701-041", HALF_A_DAY - 1, "phu-tho-250701-042"),
+        ("phu-tho-250701-041", HALF_A_DAY, "phu-tho-250702-001"),
+    ],
+)
+def test_ids_count_by_local_day_and_never_twice(last, later, given):
+    """From 001 each local day; a clock set back stays on the later day; each province its own."""
+    incidents = Incidents(last_id=last)
+
+    (opened,) = incidents.observe(silent_fleet(YPHU), NOON + later)
+
+    assert given == opened.incident.id
+    assert list(incidents.open) == [given]
