@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import socket
 import ssl
 
@@ -93,7 +94,7 @@ def classify(exc: BaseException) -> tuple[Failure, str]:
         if exc.errno in OURS:
             raise ProbeError(f"{OURS[exc.errno]} ({detail})") from exc
         if exc.errno in BY_ERRNO:
-            return BY_ERRNO[exc.errno], exc.strerror or detail
+            return BY_ERRNO[exc.errno], os.strerror(exc.errno)  # asyncio's own text hides it
     for kind, failure in BY_TYPE:
         if isinstance(exc, kind):
             return failure, detail

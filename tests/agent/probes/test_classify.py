@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import socket
 import ssl
 
@@ -49,7 +50,7 @@ def test_every_errno(name):
             classify(flown)
         assert str(caught.value) == f"{OURS[number]} ([Errno {number}] said the kernel)"
     else:
-        assert classify(flown) == (BY_ERRNO[number], "said the kernel")
+        assert classify(flown) == (BY_ERRNO[number], os.strerror(number))
 
 
 def test_tables_say_no_more_than_they_must():
@@ -70,7 +71,7 @@ def test_what_aiohttp_wraps(kind):
     wrapping = bare(kind)
     wrapping._os_error = ConnectionRefusedError(errno.ECONNREFUSED, "refused")
 
-    assert classify(wrapping) == (Failure.REFUSED, "refused")
+    assert classify(wrapping) == (Failure.REFUSED, "Connection refused")
 
 
 @pytest.mark.parametrize("kind", sorted(family(ssl.SSLError) - CONNECTOR, key=str))
@@ -96,7 +97,7 @@ def test_every_error_of_the_resolver(number):
     ("flown", "failure", "detail"),
     [
         (TimeoutError(), Failure.TIMEOUT, "TimeoutError"),
-        (TimeoutError(errno.ETIMEDOUT, "timed out"), Failure.TIMEOUT, "timed out"),
+        (TimeoutError(errno.ETIMEDOUT, "timed out"), Failure.TIMEOUT, "Connection timed out"),
         (EOFError("closed early"), Failure.CLOSED, "closed early"),
         (asyncio.LimitOverrunError("too long", 9), Failure.TOO_LARGE, "too long"),
         (
