@@ -28,6 +28,8 @@ class SpoolState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     damaged_records: int = 0
     set_aside_batches: int = 0
     """Refused by the collector for good and kept on the agent's disk."""
+    failing: str = ""
+    """Why the disk takes nothing (samples go through memory only); "" when it does."""
 
 
 class LineState(Struct, frozen=True, kw_only=True, omit_defaults=True):
