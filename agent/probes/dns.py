@@ -1,7 +1,6 @@
 """DNS: whether a resolver answers a question, how fast, and whether the answer is the right one."""
 
 import asyncio
-import copy
 import ipaddress
 import secrets
 import socket
@@ -10,12 +9,11 @@ from typing import ClassVar, Literal, NamedTuple
 
 import dns.message
 import dns.name
-import dns.rcode
 from dns.exception import DNSException
-from dns.message import QueryMessage
 from msgspec import Struct
 
 from agent.probes.base import Env, ProbeError, Recorder, Target, Value
+from agent.probes.dns_answer import Answer, MalformedError, Reader, TruncatedError
 from agent.probes.net import (
     bound_socket,
     connect,
@@ -29,17 +27,10 @@ from agent.wire import Failure
 RESOLV_CONF = Path("/etc/resolv.conf")
 PORT = 53
 EDNS_BYTES = 1232  # fits every usual line unfragmented (DNS flag day 2020)
-HEADER_BYTES = 12
 BUFFER_BYTES = 4096
 MOST_STRAYS = 64  # messages that are no answer to us; more is a flood, and must not hold the loop
 
 RcodeName = Literal["NOERROR", "NXDOMAIN", "SERVFAIL", "REFUSED", "FORMERR", "NOTIMP"]
-FAILURES = {
-    dns.rcode.NXDOMAIN: Failure.DNS_NXDOMAIN,
-    dns.rcode.SERVFAIL: Failure.DNS_SERVFAIL,
-    dns.rcode.REFUSED: Failure.DNS_REFUSED,
-    dns.rcode.NOERROR: Failure.DNS_WRONG_ANSWER,  # where an error was expected
-}
 
 
 class DnsParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,20 +67,12 @@ class DnsParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Question(NamedTuple):
-    """One query on its way: to whom, over which line, and both its forms."""
+    """One query on its way: to whom, over which line, and what it is known by."""
 
     address: tuple[str, int]
     target: Target
-    query: QueryMessage
     wire: bytes
-
-
-class MalformedError(Exception):
-    """An answer that does not follow the protocol."""
-
-
-class TruncatedError(MalformedError):
-    """An answer that was cut short to fit a datagram."""
+    ident: bytes
 
 
 class Dns:
@@ -106,19 +89,17 @@ class Dns:
         Value("dns_answer_rrs", "Records in the answer section."),
         Value("dns_authority_rrs", "Records in the authority section."),
         Value("dns_additional_rrs", "Records in the additional section, without EDNS."),
-        Value(
-            "dns_answer_ttl_seconds",
-            "How long the answer may be kept: the least TTL on the way from the name to it.",
-        ),
+        Value("dns_answer_ttl_seconds", "How long the answer may be kept: its least TTL."),
     )
 
     def __init__(self, params: DnsParams, env: Env) -> None:
         self._params = params
         self._env = env
-        self._query = dns.message.make_query(
+        query = dns.message.make_query(
             params.query_name, params.query_type, use_edns=0, payload=EDNS_BYTES
         )
-        self._wire = self._query.to_wire()
+        self._wire = query.to_wire()
+        self._reader = Reader(query, params.expect_rcodes, params.expect_addresses)
 
     @classmethod
     def refuse_target(cls, name: str, params: DnsParams) -> str:
@@ -136,58 +117,61 @@ class Dns:
         rec.value("dns_query_succeeded", 0)
         host, port = (_system_resolver(), PORT) if target.name == "system" else _split(target.name)
         address = await resolve(self._env, host, self._params.ip_version, rec)
-        query = copy.copy(self._query)
-        query.id = secrets.randbelow(1 << 16)
-        wire = query.id.to_bytes(2, "big") + self._wire[2:]
+        ident = secrets.token_bytes(2)
+        question = Question((address, port), target, ident + self._wire[2:], ident)
         try:
-            answer = await self._ask(Question((address, port), target, query, wire), rec)
-            rec.value("dns_query_succeeded", 1)
-            rec.value("dns_rcode", int(answer.rcode()))
-            rec.value("dns_answer_rrs", sum(map(len, answer.answer)))
-            rec.value("dns_authority_rrs", sum(map(len, answer.authority)))
-            rec.value("dns_additional_rrs", sum(map(len, answer.additional)))
-            judge(answer, self._params, rec)
-        except (DNSException, MalformedError) as exc:
-            rec.fail(Failure.MALFORMED, f"{type(exc).__name__}: {exc}")
+            answer = await self._ask(question, rec)
+        except MalformedError as exc:
+            rec.fail(Failure.MALFORMED, str(exc))
+            return
+        verdict = answer.verdict
+        rec.value("dns_query_succeeded", 1)
+        rec.value("dns_rcode", verdict.rcode)
+        rec.value("dns_answer_rrs", verdict.answer_rrs)
+        rec.value("dns_authority_rrs", verdict.authority_rrs)
+        rec.value("dns_additional_rrs", verdict.additional_rrs)
+        if answer.ttl_seconds is not None:
+            rec.value("dns_answer_ttl_seconds", answer.ttl_seconds)
+            rec.fact("answer", verdict.found)
+        if verdict.failure is not None:
+            rec.fail(verdict.failure, verdict.detail)
 
-    async def _ask(self, question: Question, rec: Recorder) -> QueryMessage:
+    async def _ask(self, question: Question, rec: Recorder) -> Answer:
         if self._params.transport == "udp":
             try:
-                return await _ask_udp(question, rec)
+                return await self._ask_udp(question, rec)
             except TruncatedError:
                 rec.fact("truncated", "asked again over TCP")
-        return await _ask_tcp(question, rec)
+        return await self._ask_tcp(question, rec)
 
+    async def _ask_udp(self, question: Question, rec: Recorder) -> Answer:
+        loop = asyncio.get_running_loop()
+        with rec.phase("connect"):
+            family = socket.AF_INET6 if ":" in question.address[0] else socket.AF_INET
+            sock = bound_socket(family, socket.SOCK_DGRAM, question.target.source)
+        with sock, rec.phase("request"):
+            sock.connect(question.address)  # the kernel now drops what comes from elsewhere
+            await loop.sock_sendall(sock, question.wire)
+            for _ in range(MOST_STRAYS):
+                wire = await loop.sock_recv(sock, BUFFER_BYTES)
+                answer = self._reader.read(wire, question.ident)
+                if answer is not None:
+                    return answer
+        raise MalformedError(f"{MOST_STRAYS} messages came, none of them an answer")
 
-async def _ask_udp(question: Question, rec: Recorder) -> QueryMessage:
-    """Return the answer; MalformedError or TruncatedError if it is no whole one."""
-    loop = asyncio.get_running_loop()
-    with rec.phase("connect"):
-        family = socket.AF_INET6 if ":" in question.address[0] else socket.AF_INET
-        sock = bound_socket(family, socket.SOCK_DGRAM, question.target.source)
-    with sock, rec.phase("request"):
-        sock.connect(question.address)  # the kernel now drops what comes from elsewhere
-        await loop.sock_sendall(sock, question.wire)
-        for _ in range(MOST_STRAYS):
-            answer = read_answer(question.query, await loop.sock_recv(sock, BUFFER_BYTES))
-            if answer is not None:
-                return answer
-    raise MalformedError(f"{MOST_STRAYS} messages came, none of them an answer")
-
-
-async def _ask_tcp(question: Question, rec: Recorder) -> QueryMessage:
-    """Return the answer (RFC 7766); MalformedError if it is none."""
-    with rec.phase("connect"):
-        sock = await connect(*question.address, question.target)
-    with sock, rec.phase("request"):
-        prefixed = len(question.wire).to_bytes(2, "big") + question.wire
-        await asyncio.get_running_loop().sock_sendall(sock, prefixed)
-        for _ in range(MOST_STRAYS):
-            size = int.from_bytes(await _exactly(sock, 2), "big")
-            answer = read_answer(question.query, await _exactly(sock, size))
-            if answer is not None:
-                return answer
-    raise MalformedError(f"{MOST_STRAYS} messages came, none of them an answer")
+    async def _ask_tcp(self, question: Question, rec: Recorder) -> Answer:
+        """Ask over a connection (RFC 7766)."""
+        with rec.phase("connect"):
+            sock = await connect(*question.address, question.target)
+        with sock, rec.phase("request"):
+            prefixed = len(question.wire).to_bytes(2, "big") + question.wire
+            await asyncio.get_running_loop().sock_sendall(sock, prefixed)
+            for _ in range(MOST_STRAYS):
+                size = int.from_bytes(await _exactly(sock, 2), "big")
+                answer = self._reader.read(await _exactly(sock, size), question.ident)
+                if answer is not None:
+                    return answer
+        raise MalformedError(f"{MOST_STRAYS} messages came, none of them an answer")
 
 
 async def _exactly(sock: socket.socket, size: int) -> bytes:
@@ -201,54 +185,10 @@ async def _exactly(sock: socket.socket, size: int) -> bytes:
     return data
 
 
-def read_answer(query: QueryMessage, wire: bytes) -> QueryMessage | None:
-    """Return a message read, or None if it is no answer to this query.
-
-    MalformedError: it claims to be one and cannot be read. TruncatedError: it is one, cut short.
-    """
-    ours = len(wire) >= HEADER_BYTES and wire[:2] == query.id.to_bytes(2, "big")
-    if not ours or not wire[2] & 0x80:  # QR: a response
-        return None
-    cut = bool(wire[2] & 0x02)  # TC
-    try:
-        answer = dns.message.from_wire(wire)
-    except DNSException as exc:
-        raise (TruncatedError if cut else MalformedError)(f"{type(exc).__name__}: {exc}") from exc
-    if not isinstance(answer, QueryMessage) or not query.is_response(answer):
-        return None
-    if cut:
-        raise TruncatedError("does not fit a datagram")
-    return answer
-
-
-def judge(answer: QueryMessage, params: DnsParams, rec: Recorder) -> None:
-    """Record what the answer holds and what is wrong with it. DNSException: it is nonsense."""
-    rcode = answer.rcode()
-    chain = answer.resolve_chaining() if rcode == dns.rcode.NOERROR else None
-    found = sorted(rdata.to_text() for rdata in (chain and chain.answer) or ())
-    if chain is not None and found:
-        rec.value("dns_answer_ttl_seconds", chain.minimum_ttl)
-        rec.fact("answers", ", ".join(found))
-    said = dns.rcode.to_text(rcode)
-    if said not in params.expect_rcodes:
-        said = f"{said} ({', '.join(found)})" if found else said
-        expected = " or ".join(params.expect_rcodes)
-        rec.fail(FAILURES.get(rcode, Failure.DNS_RCODE), f"{said}, expected {expected}")
-    elif chain is not None and not found:
-        end = f"; {chain.canonical_name} is what the name leads to" if chain.cnames else ""
-        rec.fail(Failure.DNS_NO_ANSWER, f"no {params.query_type} record{end}")
-    elif found and params.expect_addresses:
-        expected_set = {ipaddress.ip_address(address) for address in params.expect_addresses}
-        if not {ipaddress.ip_address(address) for address in found} <= expected_set:
-            expected = ", ".join(params.expect_addresses)
-            rec.fail(Failure.DNS_WRONG_ANSWER, f"{', '.join(found)}, expected {expected}")
-
-
 def _split(name: str) -> tuple[str, int]:
     """Return a resolver's host and port. ValueError says what was expected."""
-    if is_address(name) or ":" not in name:
-        return name, PORT
-    return split_host_port(name)
+    alone = ":" not in name or (name.count(":") > 1 and not name.startswith("["))
+    return (name, PORT) if alone else split_host_port(name)
 
 
 def _system_resolver() -> str:

@@ -62,7 +62,7 @@ async def resolve(env: Env, host: str, ip_version: int, rec: Recorder) -> str:
     with rec.phase("resolve"):
         address = host if is_address(host) else (await env.resolve(host, ip_version))[0]
     rec.fact("address", address)
-    rec.value("ip_protocol", ipaddress.ip_address(address.partition("%")[0]).version)
+    rec.value("ip_protocol", 6 if ":" in address else 4)
     return address
 
 
