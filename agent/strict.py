@@ -78,7 +78,7 @@ def convert(raw: Any, kind: type[T], where: str, problems: list[str]) -> T | Non
             near = get_close_matches(str(key), fields, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"expected {', '.join(fields)}"
             problems.append(f"{where}: unknown key {key!r}; {hint}")
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, include_extras=True)  # Annotated holds the allowed range
     values = {}
     for name, field in fields.items():
         if name in raw:
