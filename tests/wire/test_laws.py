@@ -46,7 +46,7 @@ def test_the_wire_imports_nothing_of_ours_and_does_no_io(path):
     """The contract stands alone and is pure: no file, socket, clock or chance in it."""
     foreign = [name for name in imports(path) if not within(name, "agent.wire")]
 
-    assert [] == [name for name in foreign if name.partition(".")[0] not in PURE]
+    assert [name for name in foreign if name.partition(".")[0] not in PURE] == []
     calls = {
         node.func.id
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
@@ -58,7 +58,7 @@ def test_the_wire_imports_nothing_of_ours_and_does_no_io(path):
 @pytest.mark.parametrize("path", modules("agent"), ids=ids(modules("agent")))
 def test_the_agent_never_imports_the_collector(path):
     """An agent can be shipped without the centre's code."""
-    assert [] == [name for name in imports(path) if within(name, "collector")]
+    assert [name for name in imports(path) if within(name, "collector")] == []
 
 
 @pytest.mark.parametrize("path", modules("collector"), ids=ids(modules("collector")))
@@ -67,8 +67,8 @@ def test_the_collector_takes_declarations_only(path):
     allowed = ("agent.wire", "agent.config", "agent.strict", "agent.probes", "agent.VERSION")
     ours = [name for name in imports(path) if within(name, "agent")]
 
-    assert [] == [name for name in ours if not within(name, *allowed)]
-    assert [] == [name for name in ours if within(name, *KINDS)], "PROBES is the way to a probe"
+    assert [name for name in ours if not within(name, *allowed)] == []
+    assert [name for name in ours if within(name, *KINDS)] == [], "PROBES is the way to a probe"
 
 
 @pytest.mark.parametrize("path", modules("agent/probes"), ids=ids(modules("agent/probes")))
@@ -76,11 +76,11 @@ def test_probes_know_no_room_but_their_own(path):
     """A probe uses base, the helpers beside it and libraries: not another probe, nor the agent."""
     ours = [name for name in imports(path) if within(name, "agent")]
 
-    assert [] == [
+    assert [
         name for name in ours if not within(name, "agent.wire", "agent.probes", "agent.VERSION")
-    ]
+    ] == []
     if path.name != "__init__.py":
-        assert [] == [name for name in ours if within(name, *KINDS)]
+        assert [name for name in ours if within(name, *KINDS)] == []
         assert "agent.probes.PROBES" not in ours
 
 

@@ -52,7 +52,7 @@ def test_grows_into_one_range(order):
     for number in order:
         ranges.add(number)
 
-    assert [(1, 29)] == list(ranges)
+    assert list(ranges) == [(1, 29)]
 
 
 def test_refuses_a_range_that_ends_before_it_begins():
