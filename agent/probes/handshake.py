@@ -7,7 +7,7 @@ from agent.probes.base import Env, ProbeError, Recorder, Target
 from agent.probes.certificates import Certificate, read_certificate
 from agent.probes.channel import Channel
 from agent.probes.classify import classify
-from agent.probes.net import connect, resolve
+from agent.probes.net import connect, refuse_host, resolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,12 @@ class TlsPolicy:
     verify: bool = True
     ca_file: str = ""
     """PEM file of the issuers to trust; "" trusts the system's."""
+
+
+def refuse_server_name(name: str) -> None:
+    """Raise ValueError where a configured name is one that no certificate can have."""
+    if name and (expected := refuse_host(name, 0)):
+        raise ValueError(f"server_name {name!r}: {expected}")
 
 
 async def open_channel(

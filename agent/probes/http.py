@@ -11,7 +11,7 @@ from yarl import URL
 
 from agent import VERSION
 from agent.probes.base import Env, Recorder, Target, Value
-from agent.probes.handshake import TlsPolicy, open_channel
+from agent.probes.handshake import TlsPolicy, open_channel, refuse_server_name
 from agent.probes.net import refuse_host
 from agent.probes.response import Response
 from agent.wire import Failure
@@ -53,6 +53,7 @@ class HttpParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Refuse headers that would break the request, and texts where no body is asked for."""
+        refuse_server_name(self.server_name)
         for name, value in self.headers.items():
             if not TOKEN.fullmatch(name) or not value.isprintable():
                 raise ValueError(f"header {name!r}: expected a name and one printable line")

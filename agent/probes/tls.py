@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from msgspec import Struct
 
 from agent.probes.base import Env, Recorder, Target, Value
-from agent.probes.handshake import TlsPolicy, open_channel
+from agent.probes.handshake import TlsPolicy, open_channel, refuse_server_name
 from agent.probes.net import refuse_host_port, split_host_port
 
 
@@ -21,6 +21,10 @@ class TlsParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whether a certificate that this PC would not accept is a failure."""
     ca_file: str = ""
     """PEM file of the issuers to trust; "" trusts the system's."""
+
+    def __post_init__(self) -> None:
+        """Refuse a name that no certificate can have."""
+        refuse_server_name(self.server_name)
 
 
 class Tls:

@@ -2,6 +2,8 @@
 
 import asyncio
 import getpass
+import os
+import signal
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -54,6 +56,20 @@ def nginx(folder: Path, pki: Pki) -> Iterator[Nginx]:
         yield Nginx(process.pid, ports.pop("http"), ports)
 
 
+@contextmanager
+def stopped(master: int) -> Iterator[None]:
+    """Stop nginx and its workers for a while: the kernel still takes connections for it."""
+    children = Path(f"/proc/{master}/task/{master}/children").read_text("ascii").split()
+    pids = [master, *map(int, children)]
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
 def _tls(issued: Issued) -> str:
     return f"ssl_certificate {issued.cert}; ssl_certificate_key {issued.key};"
 
@@ -89,10 +105,7 @@ async def serve(
         finally:
             writer.transport.abort()
 
-    context = None
-    if tls is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(tls.cert, tls.key)
+    context = server_context(tls) if tls else None
     server = await asyncio.start_server(connected, host, 0, ssl=context)
     try:
         yield server.sockets[0].getsockname()[1]
@@ -102,6 +115,13 @@ async def serve(
             task.cancel()
         await asyncio.gather(*acts, return_exceptions=True)
         await server.wait_closed()
+
+
+def server_context(shown: Issued) -> ssl.SSLContext:
+    """Return what a TLS server needs."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(shown.cert, shown.key)
+    return context
 
 
 def saying(*parts: bytes, pause: float = 0.0) -> Act:
