@@ -1,4 +1,4 @@
-'''The text pages: `/metrics/live` (small, scraped each second) and `/metrics`.
+"""The text pages: `/metrics/live` (small, scraped each second) and `/metrics`.
 
 For whoever writes rules. An open incident is two series without timestamps, both on both pages:
 
@@ -25,4 +25,176 @@ while a label changes, the old series gets no stale marker and both variants are
 minutes. Blanking then fails the whole rule ("vector contains metrics with the same labelset after
 applying alert labels"), and with it every page; `max by` does not, and `topk(1, timestamp(…))`
 takes the newer text. It also folds the copies of the two pages and of several Prometheus jobs.
-'''
+"""
+
+import asyncio
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+
+from collector.diagnosis import words
+from collector.diagnosis.incident import Incident
+from collector.export import families
+from collector.export.families import Family
+from collector.export.fragments import Fragments, labels
+from collector.inventory.model import Inventory
+from collector.state.fleet import Fleet
+
+SHARED_SECONDS = 1.0
+"""Scrapes of `/metrics` that come this close together get the same page."""
+AGENTS_AT_A_TIME = 50
+"""Rendered before the loop gets its turn again: some milliseconds."""
+
+
+class Exposition:
+    """The pages of one fleet. `own` gives the collector's own metrics, `url` the wall's address."""
+
+    def __init__(self, fleet: Fleet, *, url: str = "", own: Callable[[], bytes] = bytes) -> None:
+        self._fleet = fleet
+        self._url = url
+        self._own = own
+        self._incidents = b""
+        self._fragments = Fragments(fleet)
+        self._static = _static(fleet.inventory)
+        self._one_at_a_time = asyncio.Lock()
+        self._page: list[bytes] = []
+        self._zipped = b""
+        self._page_until = 0.0
+
+    @property
+    def dropped_values(self) -> int:
+        """Numbers of the newest samples that no row of PROBES describes."""
+        return self._current().dropped_values
+
+    def show(self, incidents: Iterable[Incident]) -> None:
+        """Take the open incidents, after they were saved: what is told survives a restart."""
+        inventory = self._fleet.inventory
+        incidents = list(incidents)
+        self._incidents = b"".join(
+            (
+                families.INCIDENT.head,
+                *(_incident(incident) for incident in incidents),
+                families.INCIDENT_INFO.head,
+                *(_in_words(incident, inventory, self._url) for incident in incidents),
+            )
+        )
+
+    def live(self, now: float) -> bytes:
+        """Return `/metrics/live`."""
+        return b"".join(self._live(now))
+
+    async def full(self, now: float) -> bytes:
+        """Return `/metrics`; the loop gets its turn while many agents are rendered."""
+        async with self._one_at_a_time:
+            return b"".join(await self._blocks(now))
+
+    async def full_gzip(self, now: float) -> bytes:
+        """Return `/metrics`, compressed in a thread."""
+        async with self._one_at_a_time:
+            blocks = await self._blocks(now)
+            if not self._zipped:
+                self._zipped = await asyncio.to_thread(_compress, blocks)
+            return self._zipped
+
+    def _live(self, now: float) -> Iterator[bytes]:
+        up, seen = [families.SITE_UP.head.decode()], [families.SITE_LAST_SEEN.head.decode()]
+        for site, state in self._fleet.sites.items():
+            if state.contact in {"live", "silent"}:
+                up.append(f'thongsuot_site_up{{site="{site}"}} {int(state.contact == "live")}\n')
+            if state.last_seen is not None:
+                seen.append(
+                    f'{families.SITE_LAST_SEEN.name}{{site="{site}"}} {state.last_seen:.3f}\n'
+                )
+        yield "".join((*up, *seen)).encode()
+        yield families.CHECK_UP.head
+        yield from self._current().checks_up(now)
+        yield self._incidents
+
+    async def _blocks(self, now: float) -> list[bytes]:
+        if self._page_until > now >= self._page_until - SHARED_SECONDS:
+            return self._page
+        fragments = self._current()
+        for number, agent in enumerate(list(self._fleet.agents), 1):
+            fragments.render(agent)
+            if number % AGENTS_AT_A_TIME == 0:
+                await asyncio.sleep(0)
+        page = [*self._live(now), self._static, self._own()]
+        for family in families.MEASURED.values():
+            page += fragments.block(family)
+            await asyncio.sleep(0)
+        self._page, self._zipped, self._page_until = page, b"", now + SHARED_SECONDS
+        return page
+
+    def _current(self) -> Fragments:
+        """Begin anew when the inventory was reloaded."""
+        if self._fragments.inventory is not self._fleet.inventory:
+            self._fragments = Fragments(self._fleet)
+            self._static = _static(self._fleet.inventory)
+        return self._fragments
+
+
+def _static(inventory: Inventory) -> bytes:
+    """Return the series that join names to ids."""
+    sites = (
+        labels(site=site.id, name=site.name, kind=site.kind, former_province=site.former_province)
+        for site in inventory.sites.values()
+    )
+    lines = (
+        labels(site=line.site, line=line.name, carrier=line.carrier, kind=line.kind)
+        for of_site in inventory.lines.values()
+        for line in of_site
+    )
+    checks = (
+        labels(
+            check=check.id,
+            name=check.name.vi,
+            system=check.system,
+            layer=check.layer,
+            kind=check.kind,
+            scope=inventory.systems[check.system].scope,
+            owner=inventory.systems[check.system].owner,
+        )
+        for check in inventory.checks.values()
+    )
+    return b"".join(
+        (
+            *_block(families.SITE_INFO, sites),
+            *_block(families.LINE_INFO, lines),
+            *_block(families.CHECK_INFO, checks),
+        )
+    )
+
+
+def _block(family: Family, rows: Iterable[str]) -> Iterator[bytes]:
+    yield family.head
+    for row in rows:
+        yield f"{family.name}{{{row}}} 1\n".encode()
+
+
+def _incident(incident: Incident) -> bytes:
+    row = labels(
+        id=incident.id,
+        severity=incident.severity,
+        cause=incident.cause,
+        scope=incident.scope,
+        site=incident.sites[0] if len(incident.sites) == 1 else "",
+        check=incident.check,
+        system=incident.system,
+    )
+    return f"{families.INCIDENT.name}{{{row}}} 1\n".encode()
+
+
+def _in_words(incident: Incident, inventory: Inventory, url: str) -> bytes:
+    row = labels(
+        id=incident.id,
+        title=words.title(incident, inventory).vi,
+        where=words.where(incident, inventory).vi,
+        since=words.local_time(incident.since, inventory),
+        url=f"{url}/incidents/{incident.id}",
+    )
+    return f"{families.INCIDENT_INFO.name}{{{row}}} 1\n".encode()
+
+
+def _compress(blocks: Iterable[bytes]) -> bytes:
+    """Return one gzip stream; zlib lets the other threads run meanwhile."""
+    gzip = zlib.compressobj(level=1, wbits=31)
+    return b"".join((*(gzip.compress(block) for block in blocks), gzip.flush()))

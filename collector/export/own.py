@@ -1,0 +1,82 @@
+"""Own: how the collector itself fares. The one place where prometheus_client renders."""
+
+from collections.abc import Callable
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+COMMIT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+
+
+class Own:
+    """The collector's metrics; each part is handed the ones it counts."""
+
+    def __init__(self) -> None:
+        # A `_created` companion for every counter is a series that nobody reads.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        self.pushes = self._counter("ingest_pushes", "Pushes answered with 200.")
+        self.refused = Counter(
+            "thongsuot_ingest_refused",
+            "Pushes refused, by the refusal's code.",
+            ["code"],
+            registry=self.registry,
+        )
+        self.received_bytes = self._counter("ingest_received_bytes", "Bodies of pushes, as sent.")
+        self.batches = self._counter("ingest_batches", "Batches journalled.")
+        self.duplicates = self._counter("ingest_duplicates", "Batches the journal had already.")
+        self.conflicts = self._counter(
+            "ingest_conflicts", "Batches with an identity that another batch has: a copied disk."
+        )
+        self.samples = self._counter("ingest_samples", "Samples journalled.")
+        self.untrusted = self._counter(
+            "ingest_untrusted_samples", "Samples whose time nobody vouches for."
+        )
+        self.quarantined = self._counter(
+            "ingest_quarantined_samples", "Samples ahead of the centre's clock."
+        )
+        self.unknown_series = self._counter(
+            "ingest_unknown_series_samples", "Samples of series the inventory does not know."
+        )
+        self.journal_bytes = self._gauge("journal_bytes", "Size of the journal on disk.")
+        self.journal_commit_seconds = Histogram(
+            "thongsuot_journal_commit_seconds",
+            "Time of one group commit, with its fsync.",
+            buckets=COMMIT_SECONDS,
+            registry=self.registry,
+        )
+        self.loop_lag_seconds = Histogram(
+            "thongsuot_loop_lag_seconds",
+            "How late the event loop wakes the tick: what everything else waits for.",
+            buckets=LAG_SECONDS,
+            registry=self.registry,
+        )
+        self.inventory_loaded = self._gauge(
+            "inventory_last_success_timestamp_seconds", "When the inventory was last read."
+        )
+        self.inventory_refused = self._gauge(
+            "inventory_refused", "Whether the province folder on disk is refused as it is now."
+        )
+        ProcessCollector(registry=self.registry)
+
+    def ask(self, name: str, told: str, value: Callable[[], float]) -> None:
+        """Add a gauge that is asked for when the page is made."""
+        self._gauge(name, told).set_function(value)
+
+    def page(self) -> bytes:
+        """Return everything in the text format."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, told: str) -> Counter:
+        return Counter(f"thongsuot_{name}", told, registry=self.registry)
+
+    def _gauge(self, name: str, told: str) -> Gauge:
+        return Gauge(f"thongsuot_{name}", told, registry=self.registry)
