@@ -8,7 +8,7 @@ import msgspec
 
 from agent.config import AgentConfig, Check, Line, mistakes
 from collector.inventory.model import RawCheck, Series
-from collector.inventory.resolve import Resolved, resolve, some
+from collector.inventory.resolve import Resolved, note_mistakes_alone, resolve, some
 from collector.inventory.selection import Places
 
 EXTERNAL_SECONDS = 300.0
@@ -27,9 +27,12 @@ class Compiled:
     interval_of: dict[Series, float] = field(default_factory=dict)
 
 
-def compile_checks(checks: list[RawCheck], places: Places, note: Note, *, whole: bool) -> Compiled:
+def compile_checks(
+    checks: list[RawCheck], places: Places, note: Note, *, doubted: set[str], whole: bool
+) -> Compiled:
     """Resolve every check for every agent; mistakes are noted and their checks left out.
 
+    `doubted` checks are incomplete: only what is wrong in any case is told of them.
     `whole` False: rows of the tables were left out, so finding nothing is no mistake.
     """
     compiled = Compiled()
@@ -37,6 +40,9 @@ def compile_checks(checks: list[RawCheck], places: Places, note: Note, *, whole:
     of_agent: dict[str, list[Check]] = {agent: [] for agent, _ in places.agents()}
     asked: dict[str, dict[str, list[tuple[str, float]]]] = defaultdict(lambda: defaultdict(list))
     for check in checks:
+        if check.id in doubted:
+            note_mistakes_alone(check, places, _for(check, note))
+            continue
         interval = check.interval_seconds * rates.interval_factor
         for at in resolve(check, places, _for(check, note), whole=whole):
             of_agent[at.agent] += _as_told(check, interval, at)

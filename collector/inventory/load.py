@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from agent.config import ID
 from collector.inventory.compile import Compiled, compile_checks, refused_by_agents
-from collector.inventory.model import CheckInfo, Inventory, RawCheck
-from collector.inventory.problems import FolderError, known, read_text
-from collector.inventory.province import WORD, Province, read_province
+from collector.inventory.model import CheckInfo, Inventory, Profile, RawCheck
+from collector.inventory.problems import WORD, FolderError, known, read_text
+from collector.inventory.province import Province, is_factor, read_province
 from collector.inventory.selection import Places
 from collector.inventory.tables import Tables, read_tables
 from collector.inventory.yamltext import Document
@@ -46,6 +47,7 @@ def load(folder: Path) -> Inventory:
             [check for check in checks if check.system not in _broken(province)],
             places,
             lambda check, key, problem: written.note(_path(check, key), problem),
+            doubted={check.id for check in checks if _is_doubted(check.id, written)},
             whole=tables.whole,
         )
         problems += [] if problems else refused_by_agents(compiled, places)
@@ -96,6 +98,10 @@ def _path(check: str, key: str) -> str:
     return f"checks[{check}].{key}" if key else f"checks[{check}]"
 
 
+def _is_doubted(check: str, document: Document) -> bool:
+    return any(path.startswith(_path(check, "")) for path in document.doubted)
+
+
 def _broken(province: Province) -> set[str]:
     """Return the systems whose own entry is wrong: their checks cannot be judged yet."""
     return set(province.named["systems"]) - set(province.raw.systems)
@@ -108,10 +114,16 @@ def _places(province: Province, tables: Tables) -> Places:
         devices=tables.devices,
         carriers=province.raw.carriers,
         systems=province.raw.systems,
-        profiles=province.raw.profiles,
+        profiles={name: _sane(profile) for name, profile in province.raw.profiles.items()},
         default_profile=province.raw.default_profile,
-        named=tables.named,
+        named=tables.words(),
     )
+
+
+def _sane(profile: Profile) -> Profile:
+    """Return a profile to go on with: a factor that was refused already is left out."""
+    fine = is_factor(profile.interval_factor)
+    return profile if fine else msgspec.structs.replace(profile, interval_factor=1.0)
 
 
 def _inventory(

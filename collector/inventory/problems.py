@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 MAX_BYTES = 4 << 20
+WORD = "small letters, digits, '.', '_' or '-', at most 64"
+"""What agent.config.ID takes, in words."""
 
 
 class FolderError(Exception):
@@ -43,7 +45,7 @@ def read_text(path: Path, problems: list[str]) -> str | None:
 def known(word: str, words: Iterable[str]) -> str:
     """Return what was expected instead of an unknown word, the nearest one if any is near."""
     words = list(words)
-    near = difflib.get_close_matches(word, words, n=1)
+    near = difflib.get_close_matches(word, words, n=1, cutoff=0.75)
     if near:
         return f"did you mean {near[0]!r}?"
     if len(words) > 12:

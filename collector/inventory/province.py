@@ -21,10 +21,9 @@ from collector.inventory.model import (
     System,
     Text,
 )
-from collector.inventory.problems import known
+from collector.inventory.problems import WORD, known
 from collector.inventory.yamltext import Document
 
-WORD = "small letters, digits, '.', '_' or '-', at most 64"
 SECTIONS = ("carriers", "systems", "phases", "profiles", "on_call")
 
 
@@ -86,6 +85,16 @@ def _mistakes(raw: RawProvince, named: Mapping[str, list[str]]) -> Iterator[tupl
         for key in keys:
             if not ID.fullmatch(key):
                 yield f"{section}.{key}", f"the key is {key!r}, expected {WORD}"
+    names = {"name": raw.name}
+    for section, entries in (
+        ("systems", raw.systems),
+        ("phases", raw.phases),
+        ("on_call", raw.on_call),
+    ):
+        names |= {f"{section}.{key}.name": entry.name for key, entry in entries.items()}
+    for path, text in names.items():
+        if not (text.vi and text.en):
+            yield path, "expected text in both languages"
     for name, carrier in raw.carriers.items():
         for anchor in carrier.anchors:
             if not _is_address(anchor):
@@ -138,8 +147,13 @@ def _mistakes_of_profile(path: str, profile: Profile) -> Iterator[tuple[str, str
         found = f"found {profile.silent_after_seconds:g}"
         wanted = f"{2 * profile.batch_seconds:g} or more, so that one late push is no alarm"
         yield f"{path}.silent_after_seconds", f"{found}, expected {wanted}"
-    if not 0.1 <= profile.interval_factor <= 100:
+    if not is_factor(profile.interval_factor):
         yield f"{path}.interval_factor", f"found {profile.interval_factor:g}, expected 0.1 to 100"
+
+
+def is_factor(factor: float) -> bool:
+    """Whether intervals may be multiplied by this."""
+    return 0.1 <= factor <= 100
 
 
 def _mistakes_of_phases(phases: Mapping[str, Phase]) -> Iterator[tuple[str, str]]:

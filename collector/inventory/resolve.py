@@ -13,6 +13,8 @@ from collector.inventory.selection import Places, choose, choose_devices, unknow
 
 Note = Callable[[str, str], None]
 """Notes a mistake: key of the check, what is wrong."""
+MAX_INTERVAL_SECONDS = 86400.0
+"""A state that is older than a day is no state."""
 PER_AGENT = {"site.id", "site.name", "site.web"}
 """Fields that are the same for all targets of an agent: those a check's params may use."""
 
@@ -63,10 +65,7 @@ def resolve(check: RawCheck, places: Places, note: Note, *, whole: bool) -> list
 
     `whole` False: rows of the tables were left out, so finding nothing is no mistake.
     """
-    wrong = list(_mistakes_alone(check, places, whole=whole))
-    for key, problem in wrong:
-        note(key, problem)
-    if wrong:
+    if note_mistakes_alone(check, places, note):
         return []
     agents = choose(check.agents, places)
     if not agents:
@@ -76,21 +75,29 @@ def resolve(check: RawCheck, places: Places, note: Note, *, whole: bool) -> list
     complaints = Complaints()
     resolved = [_at_agent(check, places, agent, site, complaints) for agent, site in agents]
     resolved = [at for at in resolved if at.runs]
+    refusals = Complaints()
     for at in resolved:
-        for problem in _refused_by_agent(check, at):
-            complaints.add("", problem, at.agent)
+        for key, problem in _refused_by_agent(check, at):
+            refusals.add(key, problem, at.agent)
     complaints.tell(note, len(agents))
-    if complaints.seen:
+    refusals.tell(note, len(resolved))
+    if complaints.seen or refusals.seen:
         return []
     if not resolved and whole:
         note("targets", f"selects nothing: {_why_nothing(check)}")
     return resolved
 
 
-def _mistakes_alone(check: RawCheck, places: Places, *, whole: bool) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong whichever agent runs the check."""
-    if whole:
-        yield from unknown_words(check, places)
+def note_mistakes_alone(check: RawCheck, places: Places, note: Note) -> bool:
+    """Note what is wrong whichever agent runs the check; whether there was anything."""
+    wrong = list(_mistakes_alone(check, places))
+    for key, problem in wrong:
+        note(key, problem)
+    return bool(wrong)
+
+
+def _mistakes_alone(check: RawCheck, places: Places) -> Iterator[tuple[str, str]]:
+    yield from unknown_words(check, places)
     for text in check.targets:
         for problem in template.mistakes(text):
             yield "targets", problem
@@ -102,9 +109,14 @@ def _mistakes_alone(check: RawCheck, places: Places, *, whole: bool) -> Iterator
     yield from _mistakes_of_fields(check)
     for name, profile in places.profiles.items():
         seconds = check.interval_seconds * profile.interval_factor
-        if seconds < MIN_INTERVAL_SECONDS:
+        if not MIN_INTERVAL_SECONDS <= seconds <= MAX_INTERVAL_SECONDS:
             found = f"is {seconds:g} by profile {name} (factor {profile.interval_factor:g})"
-            yield "interval_seconds", f"{found}, expected {MIN_INTERVAL_SECONDS:g} or more"
+            wanted = f"{MIN_INTERVAL_SECONDS:g} to {MAX_INTERVAL_SECONDS:g}"
+            yield "interval_seconds", f"{found}, expected {wanted}"
+    if not check.targets:
+        yield "targets", "found none, expected at least one"
+    if not (check.name.vi and check.name.en):
+        yield "name", "expected text in both languages"
     if check.system not in places.systems:
         yield "system", f"found {check.system!r}; {known(check.system, places.systems)}"
 
@@ -152,7 +164,7 @@ def _at_agent(
                     continue
                 run = Run(line.name if line else "", target, subject)
                 if (run.line, run.target) in made:
-                    complaints.add("targets", f"make {target!r} twice", agent)
+                    complaints.add("targets", f"{target!r} is made twice", agent)
                 made.add((run.line, run.target))
                 resolved.runs.append(run)
     return resolved
@@ -214,8 +226,8 @@ def _lines(
     return list(chosen)
 
 
-def _refused_by_agent(check: RawCheck, at: Resolved) -> Iterator[str]:
-    """Yield what the agent itself would refuse: probe, params, targets, times."""
+def _refused_by_agent(check: RawCheck, at: Resolved) -> Iterator[tuple[str, str]]:
+    """Yield what the agent itself would refuse, by the key it speaks of."""
     told = Check(
         id=check.id,
         kind=check.kind,
@@ -226,7 +238,10 @@ def _refused_by_agent(check: RawCheck, at: Resolved) -> Iterator[str]:
     )
     for problem in mistakes([], [told]):
         if problem.startswith(f"check {check.id}: "):
-            yield problem.removeprefix(f"check {check.id}: ")
+            words = problem.removeprefix(f"check {check.id}: ")
+            first, _, rest = words.partition(" ")
+            key = {"target": "targets"}.get(first, first.rstrip(":"))
+            yield (key, rest) if key in RawCheck.__struct_fields__ else ("", words)
 
 
 def _why_nothing(check: RawCheck) -> str:

@@ -32,7 +32,7 @@ class Places:
     default_profile: str
     named: Mapping[str, Mapping[str, None]]
     """Words a selector may use, by its key, in the order of the files. Also those of broken rows:
-    using them is no second mistake."""
+    using them is no second mistake. A key that is not here could not be read: any word may be."""
 
     def agents(self) -> Iterator[tuple[str, Site]]:
         """Yield every agent and its site."""
@@ -87,9 +87,9 @@ def unknown_words(check: RawCheck, places: Places) -> Iterator[tuple[str, str]]:
     )
     for section, selector in selectors:
         for name, wanted in msgspec.structs.asdict(selector).items() if selector else ():
-            allowed = places.named[f"{section}.{name}"]
+            allowed = places.named.get(f"{section}.{name}")
             for word in wanted:
-                if word not in allowed:
+                if allowed is not None and word not in allowed:
                     yield (
                         f"{section}.{name}",
                         f"found {word!r}, which nothing in this folder has; {known(word, allowed)}",

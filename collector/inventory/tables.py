@@ -1,16 +1,12 @@
 """The CSV files of a province: sites, lines, devices. Codes are text; every cell is checked."""
 
-import csv
-import io
-import ipaddress
-import math
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
 from agent.config import ID
+from collector.inventory.csvtext import Row, read_rows
 from collector.inventory.model import (
     COMMUNE_KINDS,
     DEVICE_KINDS,
@@ -21,71 +17,18 @@ from collector.inventory.model import (
     Site,
     SiteLine,
 )
-from collector.inventory.problems import known, read_text
+from collector.inventory.problems import known
 
 SITES = "id,name,kind,former_province,lat,lon,web,agents,contact_name,contact_phone"
 LINES = "site,agent,line,carrier,kind,contracted_mbit_s,select,source,interface,anchor"
 DEVICES = "site,agent,device,kind,address"
-WORD = "small letters, digits, '.', '_' or '-', at most 64"
 RESERVED_LINE_NAMES = ("any", "each")
-
-
-@dataclass(slots=True)
-class Row:
-    """One line of a table and what is wrong with it."""
-
-    file: str
-    line: int
-    cells: dict[str, str]
-    problems: list[str]
-    good: bool = True
-    whole: bool = True
-    """Whether there were as many cells as columns; if not, only the first few mean something."""
-
-    def refuse(self, column: str, expected: str) -> None:
-        """Note a mistake in one cell."""
-        self.good = False
-        where = f"{self.file} line {self.line}, column {column}"
-        self.problems.append(f"{where}: found {self.cells[column]!r}, expected {expected}")
-
-    def word(self, column: str) -> str:
-        """Return a cell that names something."""
-        if not ID.fullmatch(self.cells[column]):
-            self.refuse(column, WORD)
-        return self.cells[column]
-
-    def text(self, column: str) -> str:
-        """Return a cell that may not be empty."""
-        if not self.cells[column]:
-            self.refuse(column, "some text")
-        return self.cells[column]
-
-    def one_of(self, column: str, words: tuple[str, ...]) -> str:
-        """Return a cell that must be one of some words."""
-        if self.cells[column] not in words:
-            self.refuse(column, f"one of these: {', '.join(words)}")
-        return self.cells[column]
-
-    def number(self, column: str, low: float, high: float) -> float | None:
-        """Return a number within bounds; None where the cell is empty."""
-        text = self.cells[column]
-        try:
-            value = float(text) if text else None
-        except ValueError:
-            self.refuse(column, f"a number with a decimal point, {low:g} to {high:g}")
-            return None
-        if value is not None and not (math.isfinite(value) and low <= value <= high):
-            self.refuse(column, f"{low:g} to {high:g}")
-        return value
-
-    def address(self, column: str) -> str:
-        """Return a cell that holds an IP address, or nothing."""
-        text = self.cells[column]
-        try:
-            return str(ipaddress.ip_address(text)) if text else ""
-        except ValueError:
-            self.refuse(column, "an IP address")
-            return text
+KEYS_FROM = {
+    "sites.csv": ("agents.site", "agents.agent", "agents.suffix", "agents.former_province"),
+    "lines.csv": ("agents.line",),
+    "devices.csv": ("devices.device",),
+}
+"""Which keys of a selector take their words from which file."""
 
 
 @dataclass(slots=True)
@@ -97,6 +40,8 @@ class Tables:
     sites: dict[str, Site] = field(default_factory=dict)
     lines: dict[str, list[SiteLine]] = field(default_factory=dict)
     devices: dict[str, list[Device]] = field(default_factory=dict)
+    unread: set[str] = field(default_factory=set)
+    """Files of which something could not be read: what they do not name may exist all the same."""
     named: dict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
     """Words by the selector's key that may use them. Also those of broken rows: using them
     elsewhere is no second mistake."""
@@ -107,6 +52,13 @@ class Tables:
         """Remember words in the order of the files."""
         self.named[key].update(dict.fromkeys(words))
 
+    def words(self) -> dict[str, dict[str, None]]:
+        """Return the words of each key of a selector, leaving out what could not be read."""
+        left_out = {key for file in self.unread for key in KEYS_FROM[file]}
+        left_out |= {"agents.carrier"} if self.carriers is None else set()
+        keys = {"agents.kind", "devices.kind", "agents.carrier"}.union(*KEYS_FROM.values())
+        return {key: self.named[key] for key in sorted(keys - left_out)}
+
 
 def read_tables(folder: Path, carriers: list[str] | None, problems: list[str]) -> Tables:
     """Read sites.csv, lines.csv and devices.csv; broken rows are noted and left out."""
@@ -116,61 +68,12 @@ def read_tables(folder: Path, carriers: list[str] | None, problems: list[str]) -
     tables.name("devices.kind", *DEVICE_KINDS)
     tables.name("agents.carrier", *(carriers or ()))
     _read_sites(folder / "sites.csv", tables, problems)
-    for row in _rows(folder / "lines.csv", LINES, problems):
+    for row in read_rows(folder / "lines.csv", LINES, tables.unread, problems):
         _read_line(row, tables)
-    for row in _rows(folder / "devices.csv", DEVICES, problems):
+    for row in read_rows(folder / "devices.csv", DEVICES, tables.unread, problems):
         _read_device(row, tables)
-    tables.whole = len(problems) == before
+    tables.whole = len(problems) == before and not tables.unread
     return tables
-
-
-def _rows(path: Path, header: str, problems: list[str]) -> Iterator[Row]:
-    text = read_text(path, problems) if path.exists() else None
-    if text is None:
-        return
-    columns = header.split(",")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    line = 1
-    try:
-        found = [cell.strip() for cell in next(reader, [])]
-        if found != columns:
-            problems.append(f"{path.name} line 1: {_wrong_header(found, columns)}")
-            return
-        line = reader.line_num + 1
-        for cells in reader:
-            row = _row(path.name, line, columns, cells, problems)
-            line = reader.line_num + 1
-            if row:
-                yield row
-    except csv.Error as exc:
-        problems.append(f"{path.name} line {line}: is not CSV: {exc}")
-
-
-def _row(
-    file: str, line: int, columns: list[str], cells: list[str], problems: list[str]
-) -> Row | None:
-    """Return one row, None for an empty line."""
-    stripped = [cell.strip() for cell in cells]
-    if not any(stripped):
-        return None
-    padded = stripped + [""] * len(columns)
-    row = Row(file, line, dict(zip(columns, padded, strict=False)), problems)
-    if len(cells) != len(columns):
-        row.good = row.whole = False
-        problems.append(
-            f"{file} line {line}: found {len(cells)} cells, expected {len(columns)}; "
-            "a text with a comma in it needs quotes"
-        )
-    elif not all(cell.isprintable() for cell in stripped):
-        row.good = row.whole = False
-        problems.append(f"{file} line {line}: a cell holds a line break or a control character")
-    return row
-
-
-def _wrong_header(found: list[str], columns: list[str]) -> str:
-    if len(found) == 1 and found[0].count(";") == len(columns) - 1:
-        return "the columns are separated by ';', expected ','"
-    return f"found the header {','.join(found)!r}, expected {','.join(columns)!r}"
 
 
 def _read_sites(path: Path, tables: Tables, problems: list[str]) -> None:
@@ -179,9 +82,9 @@ def _read_sites(path: Path, tables: Tables, problems: list[str]) -> None:
     def refuse_doubled(row: Row, column: str, value: str) -> None:
         before = first_line.setdefault((column, value), row.line)
         if before != row.line and value:
-            row.refuse(column, f"{value} only once; line {before} has it")
+            row.refuse(column, f"another than {value}; line {before} has it")
 
-    for row in _rows(path, SITES, problems):
+    for row in read_rows(path, SITES, tables.unread, problems):
         tables.name("agents.site", row.cells["id"])
         if not row.whole:
             continue
@@ -189,7 +92,7 @@ def _read_sites(path: Path, tables: Tables, problems: list[str]) -> None:
         refuse_doubled(row, "id", site.id)
         refuse_doubled(row, "web", site.web)
         for agent in site.agents:
-            refuse_doubled(row, "agents", agent)
+            refuse_doubled(row, "agents" if row.cells["agents"] else "id", agent)
         tables.name("agents.agent", *site.agents)
         tables.name("agents.suffix", *(site.suffix(agent) for agent in site.agents))
         tables.name("agents.former_province", site.former_province)
@@ -295,7 +198,7 @@ def _place(row: Row, tables: Tables) -> Site | None:
     """Return the site a row belongs to; None where that cannot be told."""
     id_ = row.cells["site"]
     named = tables.named["agents.site"]
-    if named and id_ not in named:  # none at all: sites.csv itself is the mistake
+    if "sites.csv" not in tables.unread and id_ not in named:
         row.refuse("site", f"a site of sites.csv; {known(id_, named)}")
     site = tables.sites.get(id_)
     if site and row.cells["agent"] and row.cells["agent"] not in site.agents:

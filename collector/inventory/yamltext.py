@@ -33,6 +33,8 @@ class Document:
     def __init__(self, file: str, text: str, problems: list[str]) -> None:
         self.file = file
         self.problems = problems
+        self.doubted: list[str] = []
+        """Key paths of records in which an optional key was wrong or unknown: usable, with care."""
         self.lines: dict[str, int] = {}
         """Key path -> line, for whoever finds a mistake later."""
         self.root = self._compose(text)
@@ -82,7 +84,8 @@ class Document:
         section = self._child(self.root, key)
         if not isinstance(section, yaml.MappingNode):
             return []
-        return [name.value for name, _ in section.value if isinstance(name, yaml.ScalarNode)]
+        names = [name.value for name, _ in section.value if isinstance(name, yaml.ScalarNode)]
+        return list(dict.fromkeys(names))
 
     def note(self, path: str, problem: str) -> None:
         """Add a problem found later at a path that was read here."""
@@ -129,12 +132,13 @@ class Document:
         for key, value in items.items():
             if key not in fields:
                 self._note(_line(value), _join(path, key), f"unknown key; {known(key, fields)}")
-                usable = False
+                self.doubted.append(path)
                 continue
             try:
                 values[key] = self._build(value, fields[key].type, _join(path, key))
             except Unusable:
-                usable = False
+                self.doubted.append(path)
+                usable = usable and not fields[key].required
         for name, field in fields.items():
             if field.required and name not in items:
                 self._note(_line(node), _join(path, name), "is missing")
