@@ -58,7 +58,7 @@ class HttpParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             if not TOKEN.fullmatch(name) or not value.isprintable():
                 raise ValueError(f"header {name!r}: expected a name and one printable line")
             if name.lower() in OURS:
-                raise ValueError(f"header {name!r}: is set by the probe, expected another")
+                raise ValueError(f"header {name!r}: is the probe's own to set")
         if self.method == "HEAD" and (self.body_contains or self.body_lacks):
             raise ValueError("method is HEAD, so there is no body: expected GET, or no texts")
 
@@ -144,7 +144,7 @@ class Http:
             response = Response(channel, with_body=params.method != "HEAD")
             with rec.phase("processing"):
                 await channel.send(self._request(url, private=private))
-                response.feed(await channel.receive())
+                await response.begin()
             with rec.phase("transfer"):
                 head = await response.head()
                 rec.value("http_ssl", int(secure))

@@ -12,6 +12,8 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from agent.probes.channel import Channel
 
+END_OF_HEADER = b"\r\n\r\n"
+
 
 class Response:
     """What comes back for one request."""
@@ -21,20 +23,24 @@ class Response:
         self._handler = ResponseHandler(asyncio.get_running_loop())
         self._handler.set_response_params(skip_payload=not with_body, read_until_eof=True)
         self._payload: StreamReader = EMPTY_PAYLOAD
-        self._ended = False
+        self._received = b""
 
-    def feed(self, data: bytes) -> None:
-        """Take what was received; b"" says that the other side has ended."""
-        if data:
-            self._handler.data_received(data)
-        else:
-            self._ended = True
-            self._handler.connection_lost(None)
+    async def begin(self) -> None:
+        """Wait for the first byte."""
+        self._received = await self._channel.receive()
+        if not self._received:
+            raise EOFError("the connection was closed without an answer")
 
     async def head(self) -> RawResponseMessage:
         """Return status, version and headers; answers that promise another one are passed over."""
         while True:
-            await self._more_until_message()
+            while not len(self._handler):
+                data = self._received or await self._channel.receive()
+                # Header and body apart: aiohttp would lose a good header with a broken body
+                header, end, self._received = data.partition(END_OF_HEADER)
+                self._parse(header + end)
+                if not len(self._handler):
+                    self._raise_if_over(data, "inside the header")
             message, self._payload = await self._handler.read()
             if message.code >= 200 or message.code == 101:
                 return message
@@ -42,24 +48,29 @@ class Response:
     async def body(self, max_bytes: int) -> bytes | None:
         """Return the decoded body; None, as soon as that is known, when it is larger."""
         body = bytearray()
-        while True:
+        while not self._payload.at_eof():
+            if not self._payload.is_eof():
+                data = self._received or await self._channel.receive()
+                self._received = b""
+                self._parse(data)
+                if not self._payload.is_eof():
+                    self._raise_if_over(data, f"after {len(body)} bytes of the body")
             # By hand and in pieces: a few kB can decode to gigabytes, which nobody may hold
             while piece := self._payload.read_nowait(max_bytes + 1 - len(body)):
                 body += piece
                 if len(body) > max_bytes:
                     return None
-            if self._payload.is_eof():
-                return bytes(body)
-            self._raise_any(f"after {len(body)} bytes of the body")
-            self.feed(await self._channel.receive())
+        return bytes(body)
 
-    async def _more_until_message(self) -> None:
-        while not len(self._handler):
-            self._raise_any("inside the header")
-            self.feed(await self._channel.receive())
+    def _parse(self, data: bytes) -> None:
+        if data:
+            self._handler.data_received(data)
+        else:
+            self._handler.connection_lost(None)  # ends a body whose length nobody said
 
-    def _raise_any(self, where: str) -> None:
-        if self._ended:
+    def _raise_if_over(self, data: bytes, where: str) -> None:
+        """Raise what stands in the way of more: the other side has ended, or made no sense."""
+        if not data:
             raise EOFError(f"the connection was closed {where}")
         if error := self._handler.exception():
             raise error

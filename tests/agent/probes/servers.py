@@ -4,7 +4,9 @@ import asyncio
 import getpass
 import os
 import signal
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -143,3 +145,10 @@ async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     """Take what comes and never say a word."""
     await reader.read(-1)
     await asyncio.Event().wait()
+
+
+def break_off(writer: asyncio.StreamWriter) -> None:
+    """Send a reset instead of an orderly end."""
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

@@ -1,8 +1,6 @@
 """A TLS session is agreed on or refused for a precise reason, and the dates are told either way."""
 
-import socket
 import ssl
-import struct
 import warnings
 
 import msgspec
@@ -14,7 +12,7 @@ from agent.probes.handshake import TlsPolicy, tls_context
 from agent.probes.tls import Tls, TlsParams
 from agent.wire import Failure
 from tests.agent.probes.attempts import attempt, open_files
-from tests.agent.probes.servers import serve, server_context, silent, stopped
+from tests.agent.probes.servers import break_off, serve, server_context, silent, stopped
 from tests.waiting import until
 
 REFUSED = {
@@ -137,9 +135,7 @@ async def hangs_up(reader, writer):
 async def resets(reader, writer):
     """Break the connection after the first words."""
     await reader.read(CHUNK_BYTES)
-    sock = writer.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
+    break_off(writer)
 
 
 async def speaks_smtp(reader, writer):
