@@ -7,70 +7,93 @@ import time
 
 import pytest
 
-from tests.e2e.paging import paging
+from tests.e2e.paging import Call, Pager, paging
 from tests.e2e.province import province
 from tests.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
-SITE = "04792"
+SITE, OTHER = "04792", "04813"
 
 
-async def took(condition, *, limit: float, what: str, patience: float = 30.0) -> float:
-    """Return after how many seconds a condition came true; it must be within the limit."""
-    begun = time.monotonic()
-    await until(condition, seconds=patience, what=what)
+async def took(condition, *, limit: float, what: str, since: float | None = None):
+    """Return a condition's first true value; it must come within the limit."""
+    begun = time.monotonic() if since is None else since
+    value = await until(condition, seconds=30, what=what)
     seconds = time.monotonic() - begun
     print(f"{what}: {seconds:.1f} s (limit {limit:g} s)")
     assert seconds <= limit, f"{what}: {seconds:.1f} s"
-    return seconds
+    return value
+
+
+def incidents(pager: Pager, cause: str = "") -> list[Call]:
+    """Return the calls about incidents, of one cause or of any."""
+    return [
+        call
+        for call in pager.of()
+        if "id" in call.labels and cause in {"", call.annotations["cause"]}
+    ]
+
+
+def all_closed(pager: Pager) -> bool:
+    """Whether every incident that was paged was closed as well."""
+    ends: dict[str, list[str]] = {}
+    for call in incidents(pager):
+        ends.setdefault(call.labels["id"], []).append(call.status)
+    return all(statuses == ["firing", "resolved"] for statuses in ends.values())
+
+
+async def quiet(seconds: float) -> None:
+    """Let time pass in which nothing may happen."""
+    deadline = time.monotonic() + seconds
+    await until(lambda: time.monotonic() > deadline, seconds=seconds + 5)
 
 
 async def test_a_dead_portal_and_a_dead_pc_are_paged_and_closed(tmp_path):
     """Portal stopped: 0 within 3 s, paged within 10 s, closed; PC dead: silent within 5 s, paged."""
-    with province(tmp_path, agents=(SITE, "04813")) as made:
+    with province(tmp_path, agents=(SITE, OTHER)) as made:
         await made.ready()
         async with paging(tmp_path, made.url) as pager:
             await made.measured()
             assert not pager.of()
 
             began = time.monotonic()
-            made.portal.kill()
-            await took(lambda: made.check_up(SITE) == 0, limit=3, what="portal dead, check_up 0")
-            await until(lambda: pager.of(severity="page"), seconds=30, what="a page")
-            (first, *_) = pager.of(severity="page")
-            print(f"portal dead, webhook called: {first.at - began:.1f} s (limit 10 s)")
-            assert first.at - began <= 10
-            assert first.annotations["cause"] == "check_down"
-            pages = {call.labels["id"] for call in pager.of(severity="page")}
+            made.portal.stop()
+            await took(
+                lambda: made.check_up(SITE) == 0,
+                limit=3,
+                since=began,
+                what="portal stopped, check_up 0",
+            )
+            await took(
+                lambda: len(incidents(pager)) == 2,
+                limit=10,
+                since=began,
+                what="portal stopped, paged",
+            )
+            assert {call.annotations["cause"] for call in incidents(pager)} == {"check_down"}
+            assert {call.annotations["site"] for call in incidents(pager)} == {SITE, OTHER}
 
             made.portal.start()
             await took(lambda: made.check_up(SITE) == 1, limit=10, what="portal back, check_up 1")
-            await took(
-                lambda: (
-                    pages <= {call.labels["id"] for call in pager.of() if call.status == "resolved"}
-                ),
-                limit=10,
-                what="portal back, every page closed",
-            )
+            await took(lambda: all_closed(pager), limit=10, what="portal back, pages closed")
 
-            before = len(pager.calls)
             began = time.monotonic()
             made.agents[SITE].kill()
-            await took(lambda: made.site_up(SITE) == 0, limit=5, what="PC dead, site_up 0")
-            await until(lambda: _silent(pager), seconds=30, what="a page about the silent site")
-            print(f"PC dead, webhook called: {_silent(pager)[0].at - began:.1f} s (limit 10 s)")
-            assert _silent(pager)[0].at - began <= 10
-            assert made.site_up("04813") == 1
-            assert {
-                call.annotations["cause"] for call in pager.calls[before:] if "id" in call.labels
-            } == {"site_silent"}
+            await took(
+                lambda: made.site_up(SITE) == 0, limit=5, since=began, what="PC dead, site_up 0"
+            )
+            silent = await took(
+                lambda: incidents(pager, "site_silent"),
+                limit=10,
+                since=began,
+                what="PC dead, paged",
+            )
+            assert silent[0].annotations["site"] == SITE
+            assert made.site_up(OTHER) == 1
 
             made.agents[SITE].start()
-            await took(
-                lambda: _silent(pager)[-1].status == "resolved",
-                limit=15,
-                what="PC back, page closed",
-            )
+            await took(lambda: all_closed(pager), limit=15, what="PC back, page closed")
+            assert len(incidents(pager)) == 6
 
 
 async def test_a_collector_that_dies_closes_nothing_and_pages_nothing_twice(tmp_path):
@@ -79,43 +102,32 @@ async def test_a_collector_that_dies_closes_nothing_and_pages_nothing_twice(tmp_
         await made.ready()
         async with paging(tmp_path, made.url) as pager:
             await made.measured()
-            made.portal.kill()
-            await until(lambda: pager.of(severity="page"), seconds=30, what="the page")
-            (page,) = pager.of()
+            made.portal.stop()
+            await until(lambda: incidents(pager), seconds=30, what="the page")
+            (page,) = incidents(pager)
 
             made.collector.kill()
             made.collector.start()
             await took(made.live, limit=15, what="collector killed, live page back")
-            deadline = time.monotonic() + 30
-            await until(lambda: time.monotonic() > deadline, seconds=31, what="30 s of quiet")
-            assert [call for call in pager.of() if "id" in call.labels] == [page]
+            await quiet(30)
+            assert incidents(pager) == [page]
+            assert made.series("thongsuot_incident", id=page.labels["id"]) == [1]
 
             made.portal.start()
-            await until(
-                lambda: len(pager.of(id=page.labels["id"])) > 1, seconds=30, what="the close"
-            )
-            assert [call.status for call in pager.of() if "id" in call.labels] == [
-                "firing",
-                "resolved",
-            ]
+            await took(lambda: all_closed(pager), limit=10, what="portal back, page closed")
+            await quiet(5)
+            assert [call.status for call in incidents(pager)] == ["firing", "resolved"]
 
 
 async def test_a_pc_switched_off_in_order_is_nobodys_page(tmp_path):
     """An agent told to stop says bye: its silence is meant."""
-    with province(tmp_path, agents=(SITE, "04813")) as made:
+    with province(tmp_path, agents=(SITE, OTHER)) as made:
         await made.ready()
         async with paging(tmp_path, made.url) as pager:
             await made.measured()
 
             assert made.agents[SITE].stop() == 0
-            deadline = time.monotonic() + 12
-            await until(
-                lambda: time.monotonic() > deadline, seconds=13, what="12 s, thrice the patience"
-            )
+            await quiet(12)  # three times the patience with a silent PC
 
             assert not pager.of()
-            assert made.site_up("04813") == 1
-
-
-def _silent(pager):
-    return [call for call in pager.of() if call.annotations.get("cause") == "site_silent"]
+            assert made.site_up(OTHER) == 1
