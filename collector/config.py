@@ -8,6 +8,7 @@ else may come.
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
@@ -58,6 +59,8 @@ class CollectorFile(Struct, frozen=True, kw_only=True):
     province: str
     """Folder of the province, relative to the file."""
     state_directory: str
+    url: str = ""
+    """The wall's address as people type it: links in pages begin with it."""
     listen: Listen = Listen()
     tls: Tls | None = None
     proxies: list[str] = []
@@ -69,14 +72,22 @@ class CollectorFile(Struct, frozen=True, kw_only=True):
     keep: Keep = Keep()
 
 
+class CertificateFiles(Struct, frozen=True, kw_only=True):
+    """PEM files to open."""
+
+    certificate: Path
+    key: Path
+
+
 class CollectorConfig(Struct, frozen=True, kw_only=True):
     """collector.yml, checked; paths are those to open."""
 
     province: Path
     state_directory: Path
+    url: str
+    """Without a slash at its end."""
     listen: Listen
-    certificate: Path | None
-    key: Path | None
+    tls: CertificateFiles | None
     proxies: tuple[Network, ...]
     scrape_from: tuple[Network, ...]
     watch_from: tuple[Network, ...]
@@ -98,9 +109,11 @@ def read_collector_file(path: Path) -> CollectorConfig:
     return CollectorConfig(
         province=base / given.province,
         state_directory=base / given.state_directory,
+        url=given.url.rstrip("/"),
         listen=given.listen,
-        certificate=base / given.tls.certificate if given.tls else None,
-        key=base / given.tls.key if given.tls else None,
+        tls=CertificateFiles(certificate=base / given.tls.certificate, key=base / given.tls.key)
+        if given.tls
+        else None,
         proxies=tuple(map(ip_network, given.proxies)),
         scrape_from=tuple(map(ip_network, given.scrape_from)),
         watch_from=tuple(map(ip_network, given.watch_from)),
@@ -112,6 +125,8 @@ def _mistakes(given: CollectorFile, base: Path) -> Iterator[tuple[str, str]]:
     """Yield (key, what is wrong and what was expected)."""
     if not (base / given.province).is_dir():
         yield "province", f"{base / given.province} is no folder"
+    if given.url and urlsplit(given.url).scheme not in {"http", "https"}:
+        yield "url", f"found {given.url!r}, expected https://…"
     if not 0 <= given.listen.port <= 65_535:
         yield "listen.port", f"found {given.listen.port}, expected 0 to 65535"
     if given.keep.days < MIN_KEEP_DAYS:
@@ -120,18 +135,18 @@ def _mistakes(given: CollectorFile, base: Path) -> Iterator[tuple[str, str]]:
         yield "keep.gigabytes", f"found {given.keep.gigabytes:g}, expected 1 or more"
     for key in ("proxies", "scrape_from", "watch_from"):
         for number, text in enumerate(getattr(given, key), start=1):
-            problem = _mistake_of_network(text)
-            if problem:
-                yield f"{key}[{number}]", problem
+            found = _mistake_of_network(text)
+            if found:
+                yield f"{key}[{number}]", found
     for key, name in (("certificate", "tls.certificate"), ("key", "tls.key")):
         if given.tls and not (base / getattr(given.tls, key)).is_file():
             yield name, f"{base / getattr(given.tls, key)} is no file"
     if not given.tls and not given.proxies and not _is_loopback(given.listen.host):
-        yield (
-            "listen.host",
+        problem = (
             f"{given.listen.host!r} is reached from other machines, and tokens would pass in the"
-            " clear: expected tls, or the proxies that end TLS before us, or a loopback address",
+            " clear: expected tls, or the proxies that end TLS before us, or a loopback address"
         )
+        yield "listen.host", problem
 
 
 def _mistake_of_network(text: str) -> str:
@@ -142,7 +157,9 @@ def _mistake_of_network(text: str) -> str:
             near = ip_network(text, strict=False)
         except ValueError:
             return f"found {text!r}, expected an address or a network such as 10.1.2.0/24"
-        return f"found {text!r}, which is an address with a network's length; did you mean '{near}'?"
+        return (
+            f"found {text!r}, which is an address with a network's length; did you mean '{near}'?"
+        )
     if network.prefixlen == 0:
         return f"{text!r} lets the whole world in; name the networks"
     return ""

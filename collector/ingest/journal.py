@@ -8,6 +8,7 @@ other, and the event loop waits for none.
 import asyncio
 import logging
 import struct
+import time
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -50,24 +51,34 @@ class Journal:
     """The open journal. Made and used on the event loop."""
 
     def __init__(
-        self, path: Path, wall: Callable[[], float], *, window_seconds: float = WINDOW_SECONDS
+        self,
+        path: Path,
+        wall: Callable[[], float],
+        *,
+        window_seconds: float = WINDOW_SECONDS,
+        on_commit: Callable[[float], None] | None = None,
     ) -> None:
+        """Open the file. `on_commit` is told the seconds each group took, fsync included."""
         self.path = path
         self.appended = 0
         self.duplicates = 0
         self.conflicts = 0
         self.commits = 0
+        self.stored_bytes = 0
         self.damaged = 0
         """Entries that could not be read back."""
         self.failing = ""
         """Why the last commit failed; "" while the journal can be written."""
         self._wall = wall
         self._window = window_seconds
+        self._on_commit = on_commit
         self._waiting: list[tuple[Append, asyncio.Future[list[bool]]]] = []
         self._waiting_bytes = 0
         self._committing: asyncio.Task[None] | None = None
         self._closed = False
         self._writer = Writer(path)
+        self.newest_id = self._writer.newest_id
+        """Of the newest entry whose append was answered; 0 before the first."""
         self._reader = open_reader(path)
         self._writing = ThreadPoolExecutor(1, "journal-writer")
         self._reading = ThreadPoolExecutor(1, "journal-reader")
@@ -106,10 +117,6 @@ class Journal:
         An entry that the disk lost is left out and counted: readers go on behind it.
         """
         return await self._read(lambda database: self._entries(database, after, limit))
-
-    async def last_id(self) -> int:
-        """Return the id of the newest entry; 0 before the first."""
-        return (await self._read(read_head)).id
 
     async def before(self, received_at: float) -> int:
         """Return the id behind which entries were received at this time or later."""
@@ -160,13 +167,15 @@ class Journal:
             await asyncio.sleep(self._window)
             group, self._waiting, self._waiting_bytes = self._waiting, [], 0
             appends = [append for append, _ in group]
-            now = self._wall()
+            now, began = self._wall(), time.monotonic()
             try:
                 committed = await self._write(lambda: self._writer.commit(appends, now))  # noqa: B023 - awaited here
             except Exception as exc:  # noqa: BLE001 - whatever it was, somebody waits for each future
                 self._fail(group, exc)
             else:
                 self._resolve(group, committed)
+                if self._on_commit is not None:
+                    self._on_commit(time.monotonic() - began)
 
     def _resolve(
         self, group: list[tuple[Append, asyncio.Future[list[bool]]]], committed: Committed
@@ -175,6 +184,8 @@ class Journal:
             log.warning("journal writable again")
         self.failing = ""
         self.commits += 1
+        self.stored_bytes += committed.stored_bytes
+        self.newest_id = committed.newest_id
         for identity in committed.conflicts:
             log.error("batch came again with other bytes, first kept identity=%s", identity)
         self.conflicts += len(committed.conflicts)

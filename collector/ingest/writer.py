@@ -44,6 +44,7 @@ class Committed(Struct, frozen=True):
     conflicts: list[str]
     """Identities that came again with other bytes; the first bytes are kept."""
     stored_bytes: int
+    newest_id: int
 
 
 class Head(Struct, frozen=True):
@@ -66,6 +67,11 @@ class Writer:
         self._head = read_head(self._database)
         self._broken = False
         self._boots.clear()
+
+    @property
+    def newest_id(self) -> int:
+        """Return the id of the newest entry; 0 before the first."""
+        return self._head.id
 
     def ranges(self, key: BootKey) -> Ranges | None:
         """Return what is committed of a boot if it is at hand. Any thread may ask."""
@@ -98,7 +104,7 @@ class Writer:
             self._boots[key] = boot
         while len(self._boots) > _MAX_BOOTS_IN_MEMORY:
             del self._boots[next(iter(self._boots))]
-        return Committed(new, making.conflicts, making.stored_bytes)
+        return Committed(new, making.conflicts, making.stored_bytes, self._head.id)
 
     def remove(self, *, received_before: float, max_bytes: int) -> int:
         """Remove some of the oldest entries if they are too old or too many; return how many.

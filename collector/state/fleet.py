@@ -45,6 +45,8 @@ AHEAD_SECONDS = 10.0
 PROFILE_SECONDS = 60.0
 """Agents learn of a new profile with their next answers: until then the slower one's patience."""
 UPGRADE_SECONDS = 300.0
+STALE_AGENTS_AT_ONCE = 200
+"""Looked through in one tick; with more than that the rest has its turn in the next one."""
 CLONED_SECONDS = 60.0
 CLONED_RETURNS = 3
 """One straggler over another line makes two."""
@@ -129,6 +131,10 @@ class Fleet:
             state.heard_at = heard_at
             self._set_contact(agent, state, contact, heard_at, self._started_at)
 
+    def pardon(self, now: float) -> None:
+        """Count patience anew from now: it was us who could not listen (a stall, a clock set)."""
+        self._started_at = now
+
     def heard(self, agent: str, push: Push, now: float) -> None:
         """Take an authenticated push: the agent lives, and says how it is."""
         state = self._agents.get(agent)
@@ -171,10 +177,12 @@ class Fleet:
     def tick(self, now: float) -> list[Transition]:
         """Find silence and staleness; return everything that changed since the last call."""
         self._read_profile(now)
+        turns = STALE_AGENTS_AT_ONCE
         for agent, state in self._agents.items():
             if state.contact in {"live", "closed"} and now > self._silent_at(state):
                 self._set_contact(agent, state, "silent", state.heard_at or self._started_at, now)
-            if now > state.stale_due:
+            if now > state.stale_due and turns:
+                turns -= 1
                 self._find_stale(agent, state, now)
         found, self._transitions = self._transitions, []
         return found

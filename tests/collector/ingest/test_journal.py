@@ -102,7 +102,7 @@ async def test_everything_is_there_after_a_restart(journal, tmp_path):
     assert await again.cursor("remote-write") == 1
     assert await again.cursor("nobody") == 0
     assert await again.anchors() == [anchor]
-    assert await again.last_id() == 3
+    assert again.newest_id == 3
     await again.close()
     assert verify(tmp_path / "journal.sqlite") == verified(3)
 
@@ -260,7 +260,7 @@ async def test_old_entries_are_removed_and_still_known(journal, monkeypatch):
     assert verify(journal.path) == verified(2, first=6)
     assert await journal.append([entry(1)]) == [False]
     assert await journal.remove(received_before=NOON + 60, max_bytes=1 << 40) == 2
-    assert await journal.last_id() == 7
+    assert journal.newest_id == 7
     await journal.close()
     again = Journal(journal.path, lambda: NOON)
     assert await again.append([entry(1), entry(9)]) == [False, True]

@@ -1,0 +1,149 @@
+"""`thongsuot-collector`: flags, logging, exit codes."""
+
+import argparse
+import asyncio
+import logging
+import sqlite3
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from collector import VERSION
+from collector.config import ConfigError, read_collector_file
+from collector.ingest.access import Access, AccessError
+from collector.inventory.load import load
+from collector.inventory.problems import FolderError
+from collector.inventory.report import report
+from collector.serve import StartError, serve
+
+OK, FAILED, CONFIGURATION = 0, 1, 2
+DEFAULT_FILE = Path("/etc/thongsuot/collector.yml")
+GRACE_HOURS = 24.0
+
+
+def main() -> None:
+    """Run one command."""
+    arguments = _parser().parse_args()
+    logging.basicConfig(
+        level=logging.INFO, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr
+    )
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)  # it tells of each start of each job
+    try:
+        sys.exit(arguments.command(arguments))
+    except (ConfigError, FolderError) as exc:
+        print(exc, file=sys.stderr)
+        sys.exit(CONFIGURATION)
+    except (AccessError, StartError, sqlite3.Error, OSError) as exc:
+        print(exc, file=sys.stderr)
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="thongsuot-collector",
+        description="Keeps what the agents of a province measure, says what it means, shows it.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="take pushes and show the province until told to stop")
+    run.set_defaults(command=_run)
+
+    check = commands.add_parser("check-config", help="say what a province's folder comes to")
+    check.add_argument("folder", type=Path, metavar="DIR")
+    check.add_argument("--agent", help="one agent, in full")
+    check.set_defaults(command=_check_config)
+
+    agent = commands.add_parser("agent", help="let agents in, or keep them out")
+    doing = agent.add_subparsers(required=True, metavar="ACTION")
+    add = doing.add_parser("add", help="make an agent's token and print it, this once")
+    add.set_defaults(command=_add)
+    rotate = doing.add_parser(
+        "rotate", help="make a new token; the old one stays valid for a while"
+    )
+    rotate.add_argument(
+        "--grace-hours",
+        type=_hours,
+        default=GRACE_HOURS,
+        metavar="N",
+        help=f"how long the old token stays valid (default {GRACE_HOURS:g})",
+    )
+    rotate.set_defaults(command=_rotate)
+    revoke = doing.add_parser("revoke", help="refuse all of an agent's tokens from now on")
+    revoke.set_defaults(command=_revoke)
+    for action in (add, rotate, revoke):
+        action.add_argument("agent", metavar="AGENT", help="its id, such as 04792")
+    listing = doing.add_parser("list", help="say which agents have tokens, and when they were used")
+    listing.set_defaults(command=_list)
+
+    for command in (run, add, rotate, revoke, listing):
+        command.add_argument("-c", "--config", type=Path, default=DEFAULT_FILE, metavar="FILE")
+    return parser
+
+
+def _hours(text: str) -> float:
+    hours = float(text)
+    if not 0 <= hours <= 24 * 365:
+        raise argparse.ArgumentTypeError("expected 0 to 8760")
+    return hours
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    config = read_collector_file(arguments.config)
+    inventory = load(config.province)
+    asyncio.run(serve(config, inventory))
+    return OK
+
+
+def _check_config(arguments: argparse.Namespace) -> int:
+    print(report(load(arguments.folder), arguments.agent), end="")
+    return OK
+
+
+def _access(arguments: argparse.Namespace) -> Access:
+    return Access(read_collector_file(arguments.config).state_directory / "access.sqlite")
+
+
+def _add(arguments: argparse.Namespace) -> int:
+    print(_access(arguments).add(arguments.agent, time.time()))
+    return OK
+
+
+def _rotate(arguments: argparse.Namespace) -> int:
+    access = _access(arguments)
+    print(access.rotate(arguments.agent, time.time(), grace_seconds=arguments.grace_hours * 3600))
+    return OK
+
+
+def _revoke(arguments: argparse.Namespace) -> int:
+    ended = _access(arguments).revoke(arguments.agent, time.time())
+    print(f"{arguments.agent}: {ended} valid tokens revoked", file=sys.stderr)
+    return OK
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    now = time.time()
+    print(f"{'agent':24} {'created':17} {'last used':17} state")
+    for token in _access(arguments).tokens():
+        state = "valid"
+        if token.ends_at is not None:
+            word = "revoked" if token.ended_by == "revoke" else "replaced"
+            state = f"{word}, valid until" if token.ends_at > now else word
+            state += f" {_minute(token.ends_at)}"
+        print(
+            f"{token.agent:24} {_minute(token.created_at):17} {_minute(token.last_used_at):17} {state}"
+        )
+    return OK
+
+
+def _minute(moment: float | None) -> str:
+    if moment is None:
+        return "never"
+    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%MZ}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Beat: what happens four times a second, whether anything was heard or not.
+
+Silence and staleness are found, causes opened and closed, written down, and only then shown to
+Prometheus. Our own absence is nobody's fault: after a stall of this process, or a step of the
+machine's clock, the agents' patience is counted anew.
+"""
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Callable
+
+from collector.agent_configs import AgentConfigs
+from collector.diagnosis.incident import Change
+from collector.diagnosis.incidents import Incidents
+from collector.diagnosis.store import Store
+from collector.export.exposition import Exposition
+from collector.export.own import Own
+from collector.ingest.journal import Journal
+from collector.state.fleet import Fleet
+
+TICK_SECONDS = 0.25
+CONTACTS_SECONDS = 10.0
+"""The last contacts are saved this often: what a kill loses of them is only how long ago it was."""
+STALL_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Beat:
+    """Drives one centre's rooms by the clock."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        incidents: Incidents,
+        *,
+        store: Store,
+        exposition: Exposition,
+        configs: AgentConfigs,
+        journal: Journal,
+        own: Own,
+        wall: Callable[[], float],
+    ) -> None:
+        self._fleet = fleet
+        self._incidents = incidents
+        self._store = store
+        self._exposition = exposition
+        self._configs = configs
+        self._journal = journal
+        self._own = own
+        self._wall = wall
+        self._unsaved: dict[str, Change] = {}
+        self._conflicts = 0
+        self._clocks_differ = 0.0
+        self._contacts_due = 0.0
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Beat until told to stop, then save what is known."""
+        loop = asyncio.get_running_loop()
+        self._clocks_differ = self._wall() - loop.time()
+        due = loop.time()
+        while not stopping.is_set():
+            due += TICK_SECONDS
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await stopping.wait()
+            late = loop.time() - due
+            self._own.loop_lag_seconds.observe(max(late, 0.0))
+            try:
+                self._mind_the_gap(late, loop.time())
+                await self.tick(loop.time())
+            except Exception:
+                log.exception("tick failed")  # the next one may not
+            due = max(due, loop.time() - TICK_SECONDS)
+        await self._save()
+
+    async def tick(self, monotonic: float) -> None:
+        """Look at everything once."""
+        now = self._wall()
+        await self._configs.follow(self._fleet.inventory, now)
+        self._fleet.tick(now)
+        changes = self._incidents.observe(self._fleet, now)
+        for change in changes:
+            log.info(
+                "incident %s id=%s cause=%s sites=%s check=%s",
+                change.kind,
+                change.incident.id,
+                change.incident.cause,
+                ",".join(change.incident.sites),
+                change.incident.check,
+            )
+            self._unsaved[change.incident.id] = change
+        if self._unsaved or monotonic >= self._contacts_due:
+            await self._save()
+            self._contacts_due = monotonic + CONTACTS_SECONDS
+        if changes:
+            self._exposition.show(self._incidents.open.values())
+        self._own.conflicts.inc(self._journal.conflicts - self._conflicts)
+        self._conflicts = self._journal.conflicts
+
+    async def _save(self) -> None:
+        changes, self._unsaved = self._unsaved, {}
+        try:
+            await asyncio.to_thread(self._store.save, changes.values(), self._fleet.agents)
+        except (sqlite3.Error, OSError) as exc:
+            # A page that is not written down still has to go out; writing is tried again.
+            self._unsaved = {**changes, **self._unsaved}
+            log.error("incidents cannot be written error=%s", exc)  # noqa: TRY400 - no bug of ours
+
+    def _mind_the_gap(self, late: float, monotonic: float) -> None:
+        now = self._wall()
+        differ = now - monotonic
+        step = differ - self._clocks_differ
+        self._clocks_differ = differ
+        if abs(step) > STALL_SECONDS:
+            log.warning("this machine's clock was set seconds=%.1f", step)
+        if late > STALL_SECONDS:
+            log.warning("this process stood still seconds=%.1f", late)
+        if abs(step) > STALL_SECONDS or late > STALL_SECONDS:
+            self._fleet.pardon(now)

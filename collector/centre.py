@@ -1,0 +1,222 @@
+"""Centre: one province's rooms, wired. Values go onward from room to room; nothing reaches back.
+
+A push is heard at once, even while the disk is full: being alive needs no journal. Its samples
+count only once they are on disk. At the start the journal's last minutes are gone through again, as
+of their own times, so that what was up or down before is so afterwards. Pushes are taken meanwhile,
+but the pages that Prometheus reads answer 503: a page that lacks an open incident resolves it.
+"""
+
+import asyncio
+import logging
+import time
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import TypeVar
+
+from aiohttp import web
+
+from agent.wire import WIRE_VERSION, Answer, Push
+from collector.agent_configs import AgentConfigs, Told
+from collector.beat import Beat
+from collector.config import CollectorConfig
+from collector.diagnosis.incidents import Incidents
+from collector.diagnosis.store import Store
+from collector.export.exposition import Exposition
+from collector.export.own import Own
+from collector.housekeeping import housekeeping
+from collector.ingest.access import Access
+from collector.ingest.clock import Clocks
+from collector.ingest.decode import decode_push, inflate
+from collector.ingest.entries import NewEntry
+from collector.ingest.intake import Intake, Kept, Quota
+from collector.ingest.journal import Journal
+from collector.inventory.load import load
+from collector.inventory.model import Inventory
+from collector.inventory.problems import FolderError
+from collector.state.fleet import Fleet
+
+REPLAY_SECONDS = 900.0
+"""Three runs of a check that is asked every five minutes."""
+_REPLAYED_AT_ONCE = 100
+_APPLIED_AT_ONCE = 250
+_LARGE_BYTES = 512 << 10
+"""More than this is decoded in a thread: it is backlog, and others are live."""
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+class Centre:
+    """A running province. `running` goes with the server's life."""
+
+    def __init__(
+        self, config: CollectorConfig, inventory: Inventory, wall: Callable[[], float] = time.time
+    ) -> None:
+        state = config.state_directory
+        now = wall()
+        self.own = Own()
+        self.own.inventory_loaded.set(now)
+        self.fleet = Fleet(inventory, started_at=now)
+        self.access = Access(state / "access.sqlite")
+        self.journal = Journal(
+            state / "journal.sqlite", wall, on_commit=self.own.journal_commit_seconds.observe
+        )
+        self.configs = AgentConfigs(state / "state.sqlite")
+        self._store = Store(state / "state.sqlite")
+        self.incidents = Incidents(self._store.open_incidents(), last_id=self._store.last_id())
+        self._exposition = Exposition(self.fleet, url=config.url, own=self.own.page)
+        self._config = config
+        self._wall = wall
+        self._quota = Quota()
+        self._early: dict[str, tuple[Push, float]] = {}
+        self.loaded = False
+        """Whether everything that was known before the start is known again."""
+
+    @property
+    def not_ready(self) -> str:
+        """Why the collector is not ready; "" when it is."""
+        if not self.loaded:
+            return "what was known before the start is still being read"
+        if self.journal.failing:
+            return f"the journal cannot be written: {self.journal.failing}"
+        return ""
+
+    async def running(self, _: web.Application) -> AsyncIterator[None]:
+        """Run from before the server listens until after its last answer."""
+        self._intake = Intake(Clocks(await self.journal.anchors()), self.journal)
+        await self.configs.follow(self.fleet.inventory, self._wall())
+        stopping = asyncio.Event()
+        work = asyncio.create_task(self._run(stopping), name="centre")
+        with housekeeping(self.journal, self.access, self._config.keep, self._wall):
+            yield
+        stopping.set()
+        await work
+        await self.journal.close()
+        for file in (self.access, self._store, self.configs):
+            file.close()
+
+    def verify(self, authorization: str | None) -> str:
+        """Return whose token a header holds. Refused 401 or 403."""
+        return self.access.verify(authorization, self._wall())
+
+    def told(self, agent: str) -> Told | None:
+        """Return an agent's configuration; None where the province has no such agent."""
+        return self.configs.told.get(agent)
+
+    async def receive(self, agent: str, body: bytes, encoding: str) -> Answer:
+        """Take a push whole, or raise Refused and take nothing of it."""
+        received_at = self._wall()
+        inflated = await _away_if(8 * len(body), lambda: inflate(body, encoding))
+        self._quota.spend(agent, len(inflated), time.monotonic())
+        arrival = await _away_if(len(inflated), lambda: decode_push(inflated, agent))
+        if self.loaded:
+            self.fleet.heard(agent, arrival.push, received_at)
+        else:
+            self._early[agent] = (arrival.push, received_at)
+        kept = await self._intake.keep(arrival, received_at)
+        self._count(len(body), len(arrival.batches), kept)
+        if self.loaded:  # else the journal is still being gone through, and these are in it
+            await self._apply(kept.new)
+        told = self.told(agent)
+        return Answer(
+            v=WIRE_VERSION,
+            received_at=received_at,
+            answered_at=self._wall(),
+            acks=kept.acks,
+            config=told.version if told else 0,
+        )
+
+    async def metrics(self, *, live: bool, zipped: bool) -> bytes:
+        """Return one of the pages for Prometheus; only once `loaded`."""
+        now = self._wall()
+        if live:
+            page = self._exposition.live(now)
+            return await asyncio.to_thread(_gzip, page) if zipped else page
+        self.own.journal_bytes.set(self.journal.path.stat().st_size)
+        return await (self._exposition.full_gzip(now) if zipped else self._exposition.full(now))
+
+    async def reload(self) -> None:
+        """Read the province's folder again. FolderError: it has mistakes, and the old one stays."""
+        try:
+            inventory = await asyncio.to_thread(load, self._config.province)
+        except FolderError:
+            self.own.inventory_refused.set(1)
+            raise
+        now = self._wall()
+        self.fleet.reload(inventory, now)
+        self.own.inventory_refused.set(0)
+        self.own.inventory_loaded.set(now)
+
+    async def _apply(self, entries: Iterable[NewEntry], *, replay: bool = False) -> None:
+        """Give the fleet its samples, a few at a time: the loop has others to serve."""
+        before = self.fleet.unknown_series
+        done = 0
+        for entry in entries:
+            now = entry.received_at if replay else self._wall()
+            for index, (sample, at) in enumerate(
+                zip(entry.batch.samples, entry.times, strict=True)
+            ):
+                if index not in entry.quarantined:
+                    self.fleet.apply(entry.agent, sample, at, trusted=entry.trusted, now=now)
+            done += len(entry.times)
+            if done >= _APPLIED_AT_ONCE:
+                done = 0
+                await asyncio.sleep(0)
+        if not replay:
+            self.own.unknown_series.inc(self.fleet.unknown_series - before)
+
+    def _count(self, size: int, batches: int, kept: Kept) -> None:
+        own = self.own
+        own.pushes.inc()
+        own.received_bytes.inc(size)
+        own.batches.inc(len(kept.new))
+        own.duplicates.inc(batches - len(kept.new))
+        for entry in kept.new:
+            own.samples.inc(len(entry.times))
+            own.untrusted.inc(0 if entry.trusted else len(entry.times))
+            own.quarantined.inc(len(entry.quarantined))
+
+    async def _run(self, stopping: asyncio.Event) -> None:
+        began = time.monotonic()
+        for last in self._store.contacts():
+            self.fleet.remember(last.agent, last.contact, last.heard_at)
+        beat = Beat(
+            self.fleet,
+            self.incidents,
+            store=self._store,
+            exposition=self._exposition,
+            configs=self.configs,
+            journal=self.journal,
+            own=self.own,
+            wall=self._wall,
+        )
+        await self._replay(stopping)
+        self._exposition.show(self.incidents.open.values())
+        self.fleet.pardon(self._wall())
+        self.loaded = True
+        log.info(
+            "loaded agents=%d open_incidents=%d seconds=%.1f",
+            len(self.fleet.agents),
+            len(self.incidents.open),
+            time.monotonic() - began,
+        )
+        await beat.run(stopping)
+
+    async def _replay(self, stopping: asyncio.Event) -> None:
+        after = await self.journal.before(self._wall() - REPLAY_SECONDS)
+        while after < self.journal.newest_id and not stopping.is_set():
+            entries = await self.journal.read(after, _REPLAYED_AT_ONCE)
+            await self._apply(entries, replay=True)
+            after = entries[-1].id if entries else after + _REPLAYED_AT_ONCE
+        for agent, (push, at) in self._early.items():
+            self.fleet.heard(agent, push, at)
+        self._early.clear()
+
+
+async def _away_if(size: int, work: Callable[[], T]) -> T:
+    """Do work here, or in a thread when it is about many bytes."""
+    return await asyncio.to_thread(work) if size > _LARGE_BYTES else work()
+
+
+def _gzip(page: bytes) -> bytes:
+    return zlib.compress(page, 1, wbits=31)
