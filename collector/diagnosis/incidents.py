@@ -117,9 +117,8 @@ def _site_silent(site: str, fleet: Fleet, now: float) -> Incident:
 def _last_words(site: str, fleet: Fleet) -> dict[str, str]:
     """Return what the agents told in their last pushes that may explain a silence."""
     facts = {}
-    for name, agent in fleet.agents.items():
-        if agent.site != site:
-            continue
+    for name in fleet.inventory.sites[site].agents:
+        agent = fleet.agents[name]
         if agent.power is not None and agent.power.on_mains is not None:
             facts[f"{name} power"] = "mains" if agent.power.on_mains else "battery"
         if agent.via:
@@ -172,10 +171,11 @@ def _look_again(incident: Incident, failing: Failing, fleet: Fleet, now: float) 
 
 def _silence_again(incident: Incident, fleet: Fleet) -> Incident:
     site = fleet.sites[incident.sites[0]]
-    heard_again = site.last_seen is not None and site.last_seen > incident.since
-    if heard_again and site.contact in {"live", "closed"}:
-        return replace(incident, closed_at=site.last_seen, ending="recovered")
-    return incident
+    if site.contact not in {"live", "closed"}:
+        return incident
+    return replace(
+        incident, closed_at=max(incident.since, site.last_seen or 0.0), ending="recovered"
+    )
 
 
 def _check_again(

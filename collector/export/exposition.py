@@ -1,30 +1,21 @@
 """The text pages: `/metrics/live` (small, scraped each second) and `/metrics`.
 
-For whoever writes rules. An open incident is two series without timestamps, both on both pages:
+An open incident is two series without timestamps, on both pages:
 
     thongsuot_incident{id,severity,cause,scope,site,check,system} 1
     thongsuot_incident_info{id,title,where,since,url} 1
 
-`id` never changes and is unique over provinces and years (`phu-tho-250701-007`). `severity` is
-`page` or `ticket`; it changes only when the page must take another route. Everything else may
-change while the incident is open (a cause is understood better, another site joins), so nothing
-else may be in the identity of the alert. `site`, `check` and `system` are left out where there is
-no single one. `title` and `where` are Vietnamese texts for people, `since` is local time in words.
-The rule, tried with promtool 2.42:
+`id` never changes and is unique over provinces and years. `severity` is `page` or `ticket`; it
+changes only where the page must take another route. All else may change while the incident is open
+(a cause is understood better, another target joins), so an alert is known by id and severity alone.
+`site`, `check` and `system` are left out where there is no single one. `title` and `where` are
+Vietnamese texts for people, `since` is local time in words.
 
-    - alert: Incident
-      expr: max by (id, severity) (thongsuot_incident) == 1
-      annotations:
-        title: >-
-          {{ range query (printf "topk(1, timestamp(thongsuot_incident_info{id=%q}))" $labels.id) }}{{ .Labels.title }}{{ end }}
-        cause: >-
-          {{ range query (printf "topk(1, timestamp(thongsuot_incident{id=%q}))" $labels.id) }}{{ .Labels.cause }}{{ end }}
-
-`max by` instead of blanking labels (`labels: {cause: ''}`): when Prometheus itself is restarted
-while a label changes, the old series gets no stale marker and both variants are found for five
-minutes. Blanking then fails the whole rule ("vector contains metrics with the same labelset after
-applying alert labels"), and with it every page; `max by` does not, and `topk(1, timestamp(…))`
-takes the newer text. It also folds the copies of the two pages and of several Prometheus jobs.
+A rule must bear two variants of one incident: when Prometheus is restarted while a label changes,
+the old series gets no stale marker and is found for five minutes more. Blanking the labels alone
+(`labels: {cause: ''}`) then fails the whole rule ("vector contains metrics with the same labelset
+after applying alert labels"), and with it every page: aggregate by id, as the rules in
+configs/prometheus do.
 """
 
 import asyncio
@@ -59,11 +50,6 @@ class Exposition:
         self._page: list[bytes] = []
         self._zipped = b""
         self._page_until = 0.0
-
-    @property
-    def dropped_values(self) -> int:
-        """Numbers of the newest samples that no row of PROBES describes."""
-        return self._current().dropped_values
 
     def show(self, incidents: Iterable[Incident]) -> None:
         """Take the open incidents, after they were saved: what is told survives a restart."""
@@ -117,7 +103,8 @@ class Exposition:
             fragments.render(agent)
             if number % AGENTS_AT_A_TIME == 0:
                 await asyncio.sleep(0)
-        page = [*self._live(now), self._static, self._own()]
+        dropped = f"{families.DROPPED.name} {fragments.dropped_values}\n".encode()
+        page = [*self._live(now), self._static, self._own(), families.DROPPED.head, dropped]
         for family in families.MEASURED.values():
             page += fragments.block(family)
             await asyncio.sleep(0)

@@ -47,6 +47,11 @@ INCIDENT_INFO = Family("thongsuot_incident_info", "gauge", "An open incident in 
 SITE_INFO = Family("thongsuot_site_info", "gauge", "What is known of a site, 1.")
 LINE_INFO = Family("thongsuot_line_info", "gauge", "What is known of a site's line, 1.")
 CHECK_INFO = Family("thongsuot_check_info", "gauge", "What is known of a check, 1.")
+DROPPED = Family(
+    "thongsuot_dropped_values",
+    "gauge",
+    "Numbers in the newest samples that this collector does not know: an agent is newer than it.",
+)
 
 OF_AGENT = {
     name: Family(f"thongsuot_{name}", "counter" if name.endswith("_total") else "gauge", told)
@@ -63,6 +68,7 @@ OF_AGENT = {
         "spool_pending_bytes": "Bytes waiting on the agent's disk.",
         "spool_oldest_timestamp_seconds": "When the oldest waiting batch was sealed, by the PC's"
         " clock; absent when nothing waits.",
+        "spool_failing": "Whether the agent's disk takes nothing; samples pass through memory only.",
         "spool_dropped_batches_total": "Batches given up by age or size since the spool was made.",
         "spool_damaged_records_total": "Records the agent's disk has damaged.",
         "spool_set_aside_batches_total": "Batches the collector refused for good.",

@@ -142,6 +142,7 @@ def _numbers_of_agent(state: AgentState) -> Iterator[tuple[str, float]]:
     yield "clock_synchronised", int(state.synchronised)
     yield "spool_pending_batches", state.spool.pending_batches
     yield "spool_pending_bytes", state.spool.pending_bytes
+    yield "spool_failing", int(bool(state.spool.failing))
     yield "spool_dropped_batches_total", state.spool.dropped_batches
     yield "spool_damaged_records_total", state.spool.damaged_records
     yield "spool_set_aside_batches_total", state.spool.set_aside_batches

@@ -1,7 +1,5 @@
 """Own: how the collector itself fares. The one place where prometheus_client renders."""
 
-from collections.abc import Callable
-
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -66,10 +64,6 @@ class Own:
             "inventory_refused", "Whether the province folder on disk is refused as it is now."
         )
         ProcessCollector(registry=self.registry)
-
-    def ask(self, name: str, told: str, value: Callable[[], float]) -> None:
-        """Add a gauge that is asked for when the page is made."""
-        self._gauge(name, told).set_function(value)
 
     def page(self) -> bytes:
         """Return everything in the text format."""

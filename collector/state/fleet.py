@@ -37,6 +37,7 @@ from collector.state.states import (
     Vote,
 )
 from collector.state.tiles import Tiles
+from collector.state.told import copy_push, note_boot
 
 STALE_INTERVALS = 3
 STALE_SECONDS = 10.0
@@ -47,9 +48,6 @@ PROFILE_SECONDS = 60.0
 UPGRADE_SECONDS = 300.0
 STALE_AGENTS_AT_ONCE = 200
 """Looked through in one tick; with more than that the rest has its turn in the next one."""
-CLONED_SECONDS = 60.0
-CLONED_RETURNS = 3
-"""One straggler over another line makes two."""
 
 
 class Fleet:
@@ -132,18 +130,25 @@ class Fleet:
             self._set_contact(agent, state, contact, heard_at, self._started_at)
 
     def pardon(self, now: float) -> None:
-        """Count patience anew from now: it was us who could not listen (a stall, a clock set)."""
+        """Count patience anew from now: it was us who could not listen (a stall, a clock set).
+
+        What a clock that was set back left in the future would make all that comes now history.
+        """
         self._started_at = now
+        for agent in self._agents.values():
+            agent.heard_at = None if agent.heard_at is None else min(agent.heard_at, now)
+            agent.stale_due = 0.0
+        for series in self._series.values():
+            series.at, series.voted_at = min(series.at, now), min(series.voted_at, now)
 
     def heard(self, agent: str, push: Push, now: float) -> None:
         """Take an authenticated push: the agent lives, and says how it is."""
         state = self._agents.get(agent)
         if state is None or push.boot == state.ended_boot:
             return
-        overtaken = _note_boot(state, push, now)
-        _copy(state, push)
+        overtaken = note_boot(state, push.boot, now)
+        copy_push(state, push)
         state.heard_at = now
-        state.pushes += 1
         if push.bye and not overtaken:
             state.ended_boot = push.boot
             state.upgrading = push.bye == "upgrade"
@@ -266,32 +271,3 @@ def confirm(before: Confirmed, votes: Sequence[Vote]) -> Confirmed:
     if len(votes) - failures >= 2:
         return "up"
     return before
-
-
-def _note_boot(state: AgentState, push: Push, now: float) -> bool:
-    """Remember which boots speak; return whether this one had been followed by another already.
-
-    A restarted agent never speaks as its earlier boot again, but for a straggler over a slow line.
-    Two copies of one PC take turns for ever.
-    """
-    followed = push.boot in state.boots
-    if state.boot and push.boot != state.boot:
-        state.boots[state.boot] = now
-        if followed:
-            state.returns = (*state.returns, now)
-    if state.boots:
-        oldest = now - CLONED_SECONDS
-        state.boots = {boot: at for boot, at in state.boots.items() if at > oldest}
-        state.returns = tuple(at for at in state.returns if at > oldest)
-    state.boot = push.boot
-    state.cloned = len(state.returns) >= CLONED_RETURNS
-    return followed
-
-
-def _copy(state: AgentState, push: Push) -> None:
-    state.config, state.config_error = push.config, push.config_error
-    state.program, state.via, state.lines = push.program, push.via, push.lines
-    state.spool, state.power = push.spool, push.power
-    state.synchronised, state.clock_error = push.synchronised, push.anchor_error
-    if push.anchor is not None:
-        state.clock_offset = push.sent.wall_ms / 1e3 - push.anchor - push.sent.mono_ns / 1e9

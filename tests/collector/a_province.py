@@ -162,13 +162,14 @@ def a_push(agent: str, *, boot: str = "a", **said) -> Push:
 
 def a_sample(series: Series, failure: str | None = None, **said) -> Sample:
     """Return one attempt of a series."""
+    kind = CHECKS[series.check][2] if series.check in CHECKS else "icmp"
+    whole = {"kind": kind, "duration": 0.01, "failure": failure, **said}
+    start = Stamp(wall_ms=int(NOON * 1000), mono_ns=10**9)
     return Sample(
         check=series.check,
         target=series.target,
         line=series.line,
-        kind=CHECKS[series.check][2] if series.check in CHECKS else "icmp",
         version=1,
-        start=Stamp(wall_ms=int(NOON * 1000), mono_ns=10**9),
-        failure=failure,
-        **{"duration": 0.01, **said},
+        start=start,
+        **whole,
     )

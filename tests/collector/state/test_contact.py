@@ -15,7 +15,7 @@ from tests.collector.a_province import (
     a_push,
     gateway,
 )
-from tests.collector.state.fleets import a_fleet, tiles
+from tests.collector.state.fleets import a_fleet, feed, tiles
 
 GATEWAY = gateway(YPHU)
 
@@ -190,3 +190,33 @@ def test_the_push_is_not_kept():
     fleet.heard(YPHU, a_push(YPHU), NOON)
 
     assert not any(isinstance(value, Push) for value in asdict(fleet.agents[YPHU]).values())
+
+
+def test_our_own_absence_is_nobodys_silence():
+    """After a stall of the collector patience begins anew."""
+    fleet = a_fleet()
+    fleet.heard(YPHU, a_push(YPHU), NOON)
+
+    fleet.pardon(NOON + 60)
+    fleet.tick(NOON + 60 + SILENT_AFTER)
+    assert fleet.sites[YPHU].state == "ok"
+    fleet.tick(NOON + 60 + SILENT_AFTER + 0.1)
+
+    assert fleet.sites[YPHU].state == "silent"
+
+
+def test_a_centre_whose_clock_is_set_back_goes_on():
+    """Nothing stays up, live or newest because it was so in an hour that has not come yet."""
+    fleet = a_fleet()
+    fleet.heard(YPHU, a_push(YPHU), NOON + 3600)
+    feed(fleet, GATEWAY, "uu", NOON + 3600)
+    fleet.tick(NOON + 3602)
+
+    fleet.pardon(NOON)
+    fleet.tick(NOON + SILENT_AFTER + 0.1)
+    feed(fleet, GATEWAY, "dd", NOON + 5)
+
+    assert fleet.sites[YPHU].contact == "silent"
+    assert fleet.series[GATEWAY].state == "down"
+    fleet.tick(NOON + 17)
+    assert fleet.series[GATEWAY].state == "unknown"
