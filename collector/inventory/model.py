@@ -285,5 +285,5 @@ class RawCheck(Struct, frozen=True, kw_only=True):
     line: str = "any"
     """`any` (the system chooses the route), `each` selectable line, or a line's name."""
     for_each: Literal["", "sites", "carriers"] = ""
-    """`sites`: one set of targets per commune. `carriers`: one per anchor of each carrier."""
+    """`sites`: one set of targets per site that has the fields used. `carriers`: one per anchor of each carrier."""
     expect: Literal["reachable", "unreachable"] = "reachable"

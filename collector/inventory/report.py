@@ -49,7 +49,7 @@ def _head(inventory: Inventory) -> Iterator[str]:
 
 
 def _by_kind(inventory: Inventory) -> Iterator[str]:
-    yield f"What each kind of site runs (requests a minute of one agent: {_names(inventory)})"
+    yield f"What each kind of site runs (requests a minute of one agent, {_names(inventory)})"
     for kind in SITE_KINDS:
         sites = [site for site in inventory.sites.values() if site.kind == kind]
         agents = [agent for site in sites for agent in site.agents]
@@ -60,8 +60,8 @@ def _by_kind(inventory: Inventory) -> Iterator[str]:
         busiest = max(agents, key=lambda agent: _agent_rate(inventory, agent))
         rates = _rates(inventory, _agent_rate(inventory, busiest))
         yield (
-            f"  {kind}: {len(sites)} sites, {len(agents)} agents, {_range(checks)} checks, "
-            f"{_range(series)} targets, at most {rates}"
+            f"  {kind}: sites {len(sites)}, agents {len(agents)}, checks {_range(checks)}, "
+            f"targets {_range(series)}, requests at most {rates}"
         )
     idle = [agent for agent, config in inventory.configs.items() if not config.checks]
     if idle:

@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.config import MIN_INTERVAL_SECONDS, Check, mistakes
 from collector.inventory import template
-from collector.inventory.model import COMMUNE_KINDS, RawCheck, Site, SiteLine
+from collector.inventory.model import RawCheck, Site, SiteLine
 from collector.inventory.problems import known
 from collector.inventory.selection import Places, choose, choose_devices, unknown_words
 
@@ -176,9 +176,7 @@ def _each(
     """Yield what targets are made for: the site spoken about, and the values of its fields."""
     if check.for_each == "sites":
         for each in places.sites.values():
-            if each.kind in COMMUNE_KINDS:
-                values = {"site.id": each.id, "site.name": each.name, "site.web": each.web}
-                yield each.id, values
+            yield each.id, {"site.id": each.id, "site.name": each.name, "site.web": each.web}
     elif check.for_each == "carriers":
         for carrier in places.carriers.values():
             for anchor in carrier.anchors:

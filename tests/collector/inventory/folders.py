@@ -1,8 +1,10 @@
 """A small province without mistakes, to be spoilt one cell or key at a time."""
 
+from functools import cache
 from pathlib import Path
 
 from collector.inventory.load import FolderError, load
+from collector.inventory.model import Inventory
 
 PROVINCE = """\
 name: {vi: Tỉnh Mẫu, en: Sample}
@@ -145,6 +147,12 @@ def write(parent: Path, files: dict[str, str] = FILES) -> Path:
     for name, text in files.items():
         (folder / name).write_text(text, "utf-8")
     return folder
+
+
+@cache
+def shipped(name: str) -> Inventory:
+    """Return one of configs/provinces, loaded once."""
+    return load(Path("configs/provinces") / name)
 
 
 def spoilt(file: str, old: str, new: str) -> dict[str, str]:

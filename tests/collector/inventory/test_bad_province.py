@@ -163,6 +163,11 @@ CASES = [
         "province.yml line 5, carriers.vnpt.name: found text with line breaks or control characters",
     ),
     (
+        "ends: 2025-06-29 12:00",
+        "ends: 2025-06-29 06:00",
+        "province.yml line 32, phases.rehearsal.ends: 2025-06-29 06:00:00+07:00 is not after begins, 2025-06-29 06:00:00+07:00",
+    ),
+    (
         "name: {vi: Tỉnh Mẫu, en: Sample}",
         'name: {vi: "", en: Sample}',
         "province.yml line 1, name: expected text in both languages",

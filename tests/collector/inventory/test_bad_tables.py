@@ -110,6 +110,16 @@ CASES = [
         "sites.csv line 3: is not CSV: ',' expected after '\"'",
     ),
     (
+        "sites.csv",
+        "Phường Việt Trì,phường,Phú Thọ,21.32001,105.39418",
+        '"Phường Việt\nTrì",phường,Phú Thọ,21.32001,105.39418,viet-tri.mau.example,07900 07900-ttpv,,\n08210,Xã Một,xã,Phú Thọ,nam,',
+        (
+            "sites.csv line 3: a cell holds a line break or a control character\n"
+            "sites.csv line 5, column agents: found '07900 07900-ttpv', expected 08210, or that and a suffix such as 08210-ttpv, by spaces\n"
+            "sites.csv line 5, column lat: found 'nam', expected a number with a decimal point, -90 to 90"
+        ),
+    ),
+    (
         "lines.csv",
         "08209,,viettel",
         "08210,,viettel",
