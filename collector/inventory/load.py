@@ -63,6 +63,9 @@ def _is_listed(folder: Path, problems: list[str]) -> bool:
     except OSError as exc:
         problems.append(f"{folder}: cannot be read as a folder: {exc.strerror}")
         return False
+    if not set(FILES).intersection(found):
+        problems.append(f"{folder}: is no province's folder; expected {', '.join(FILES)} in it")
+        return False
     if not ID.fullmatch(folder.resolve().name):
         name = folder.resolve().name
         problems.append(

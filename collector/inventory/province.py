@@ -41,11 +41,11 @@ class RawProvince(Struct, frozen=True, kw_only=True):
     time_zone: str
     carriers: dict[str, Carrier]
     systems: dict[str, System]
-    phases: dict[str, Phase]
+    phases: dict[str, Phase] = {}
     profiles: dict[str, Profile]
     default_profile: str
     office_hours: RawHours | None = None
-    on_call: dict[str, Route]
+    on_call: dict[str, Route] = {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,24 @@ def test_a_folder_that_is_none_is_refused(tmp_path):
         assert [f"{path}: cannot be read as a folder: {why}"] == caught.value.problems
 
 
+def test_a_folder_of_other_things_is_told_in_one_line(tmp_path):
+    """Whoever names the wrong folder is not told of every file in it."""
+    (tmp_path / "notes.txt").write_text("", "utf-8")
+
+    files = "province.yml, sites.csv, lines.csv, devices.csv, checks.yml"
+    assert problems(tmp_path) == [f"{tmp_path}: is no province's folder; expected {files} in it"]
+
+
+def test_sections_of_an_event_may_be_left_out(tmp_path):
+    """A province without phases and routes is calm, and calls nobody."""
+    text = FILES["province.yml"]
+    text = text[: text.index("phases:")] + text[text.index("profiles:") :]
+    text = text[: text.index("on_call:")].replace("    route: commune\n", "")
+    inventory = load(write(tmp_path, {**FILES, "province.yml": text}))
+
+    assert (inventory.phases, inventory.on_call) == ({}, {})
+
+
 def test_a_folders_name_is_an_id(tmp_path):
     """The name becomes a label, so it is held to what labels may be."""
     folder = write(tmp_path).rename(tmp_path / "Phú Thọ")
