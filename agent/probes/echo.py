@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import random
 import secrets
+import socket
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -13,34 +14,38 @@ from typing import NamedTuple
 from agent.probes.base import ProbeError, Source
 from agent.probes.icmp_message import Refusal, Reply
 from agent.probes.icmp_socket import IcmpSocket
+from agent.probes.net import FAMILIES, bound_socket
 
 TOKEN_BYTES = 12  # 8 that no other program can guess, 4 that number our bursts
 FILL = bytes(range(256)) * 8
 STEP_SECONDS = 0.001
 SLACK_SECONDS = 0.001  # what is due this soon is done in the same wake
 REMEMBERED = 512
-# The line's address or interface has gone, or has come back as another one of the same name.
+# The line's interface has gone, or has come back as another one of the same name.
 GONE = {EADDRNOTAVAIL, EINVAL, ENODEV, ENXIO}
 
 
 class Moment(NamedTuple):
-    """One moment on both clocks."""
+    """One moment: the wall clock, and the monotonic one read before and after it."""
 
     wall: float
     """CLOCK_REALTIME seconds: the clock of the kernel's receive stamps."""
-    mono: float
+    before: float
+    after: float
 
 
 def round_trip(sent: Moment, now: Moment, stamp: float | None) -> float:
     """Return seconds from sending until the kernel took the reply in, whenever we came to read it.
 
-    Without a stamp, or when the wall clock was set in between (the two clocks then disagree), the
-    monotonic time until now, which also holds our own delay.
+    Without a stamp, or when the wall clock was set in between, the monotonic time until now, which
+    also holds our own delay. The clock was set if no moment between the readings of the one clock
+    could explain the other; being put off between two readings is no such thing.
     """
-    elapsed = now.mono - sent.mono
-    stepped = abs((now.wall - sent.wall) - elapsed) > STEP_SECONDS
+    passed = now.wall - sent.wall
+    least, most = now.before - sent.after, now.after - sent.before
+    stepped = not least - STEP_SECONDS <= passed <= most + STEP_SECONDS
     if stamp is None or stepped or stamp <= sent.wall:
-        return elapsed
+        return now.before - sent.before
     return stamp - sent.wall
 
 
@@ -122,13 +127,13 @@ class Ledger:
 
     def _enter_past(self, reply: Reply, now: Moment) -> None:
         past = self._past.get(reply.payload[:TOKEN_BYTES])
-        if past is None or reply.sequence not in past.sent:
+        if past is None or past.payload != reply.payload or reply.sequence not in past.sent:
             return
         if reply.sequence in past.rtts:
             self._duplicates[past.address] += 1
         else:
             self._late[past.address] += 1
-            past.rtts[reply.sequence] = now.mono - past.sent[reply.sequence].mono
+            past.rtts[reply.sequence] = now.before - past.sent[reply.sequence].before
 
     def end(self, burst: Burst) -> None:
         """Forget the burst's echoes, but for telling late answers from strange ones."""
@@ -179,17 +184,29 @@ class EchoEngine:
         self._timer: asyncio.TimerHandle | None = None
 
     def open(self) -> IcmpSocket:
-        """Return the socket, opened if it is not yet. ProbeError if it cannot be."""
-        if self._socket is None:
-            self._loop = asyncio.get_running_loop()
-            self._socket = IcmpSocket.open(self._ip_version, self._source)
-            self._loop.add_reader(self._socket.fileno(), self._read)
+        """Return the socket, opened if it is not yet. ProbeError if it or its line cannot be used.
+
+        The line is looked for each time: a socket bound to an address that has gone sends all the
+        same over IPv6, and finds no route over IPv4.
+        """
+        if self._source is not None:
+            try:
+                bound_socket(FAMILIES[self._ip_version], socket.SOCK_DGRAM, self._source).close()
+            except ProbeError:
+                self.close()
+                raise
+        return self._socket or self._open()
+
+    def _open(self) -> IcmpSocket:
+        self._loop = asyncio.get_running_loop()
+        self._socket = IcmpSocket.open(self._ip_version, self._source)
+        self._loop.add_reader(self._socket.fileno(), self._read)
         return self._socket
 
     async def exchange(self, burst: Burst) -> None:
         """Send a burst and return when all is answered or the wait is over; OSError flies.
 
-        `burst` holds what came back, also when this is cancelled.
+        To be called after `open`. `burst` holds what came back, also when this is cancelled.
         """
         done = asyncio.get_running_loop().create_future()
         self._ledger.begin(burst)
@@ -213,20 +230,20 @@ class EchoEngine:
             self._socket = None
 
     def _send(self, burst: Burst) -> None:
-        sock = self.open()
+        sock = self._socket or self._open()
         sequence = self._ledger.next_sequence()
-        mono = time.monotonic()
+        before = time.monotonic()
         try:
             wall = sock.send(burst.address, sequence, burst.payload)
         except OSError as exc:
             if self._source is not None and exc.errno in GONE:
-                self.close()  # the next burst opens another, which finds the line if it is back
+                self.close()  # the next burst opens another, bound to what is there now
                 where = self._source.interface or self._source.address
                 raise ProbeError(f"cannot use line at {where}: {exc.strerror}") from exc
             raise
-        self._ledger.sent(burst, sequence, Moment(wall, mono))
+        self._ledger.sent(burst, sequence, Moment(wall, before, time.monotonic()))
         last = len(burst.sent) == burst.count
-        burst.due = mono + (burst.wait_seconds if last else burst.spacing_seconds)
+        burst.due = before + (burst.wait_seconds if last else burst.spacing_seconds)
 
     def _arm(self, due: float) -> None:
         if self._timer is not None:
@@ -257,7 +274,8 @@ class EchoEngine:
     def _read(self) -> None:
         if self._socket is None:
             return
-        now = Moment(time.time(), time.monotonic())
+        before = time.monotonic()
+        now = Moment(time.time(), before, time.monotonic())
         for message in self._socket.receive():
             burst = self._ledger.match(message, now)
             if burst is not None and burst.complete and not self._active[burst].done():

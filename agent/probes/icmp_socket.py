@@ -159,6 +159,8 @@ def _set_options(opened: Any, version: Version, identifier: int) -> None:
         _attach(sock, _filter(version, identifier))
     else:
         sock.setsockopt(version.level, version.receive_errors, 1)
+    # The machine's first such socket gets its stamps some milliseconds later: until then a packet
+    # bears the time at which it was read.
     sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     sock.setsockopt(version.level, version.receive_hops, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)  # a second of a busy loop fits

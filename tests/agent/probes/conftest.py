@@ -4,6 +4,7 @@ import pytest
 
 from agent.probes.base import Env
 from agent.probes.net import SystemResolver
+from tests.agent.probes.namespaces import inside, sysctl, three
 from tests.agent.probes.servers import nginx as run_nginx
 from tests.pki import make_pki
 
@@ -29,3 +30,26 @@ def env():
     yield env
     env.close()
     resolver.close()
+
+
+@pytest.fixture(scope="session")
+def places():
+    """Make a site, its router and what lies behind, as namespaces."""
+    with three() as made:
+        yield made
+
+
+@pytest.fixture
+def site(places):
+    """Put the test into the site, where every group may ping."""
+    with inside(places.site):
+        sysctl("ipv4/ping_group_range", "0 2147483647")
+        yield places.site
+
+
+@pytest.fixture(params=["dgram", "raw"])
+def way(request, site):
+    """Do it once over a datagram socket and once, where no group may ping, over a raw one."""
+    if request.param == "raw":
+        sysctl("ipv4/ping_group_range", "1 0")
+    return request.param
