@@ -32,10 +32,6 @@ _UPSERT = (
     "INSERT INTO incidents (id, closed_at, body) VALUES (?, ?, ?)"
     " ON CONFLICT (id) DO UPDATE SET closed_at = excluded.closed_at, body = excluded.body"
 )
-_UPSERT_CONTACT = (
-    "INSERT INTO contacts (agent, contact, heard_at) VALUES (?, ?, ?)"
-    " ON CONFLICT (agent) DO UPDATE SET contact = excluded.contact, heard_at = excluded.heard_at"
-)
 _decoder = msgspec.json.Decoder(Incident)
 
 
@@ -54,7 +50,10 @@ class Store:
         self._database = open_database(path, SCHEMA)
 
     def save(self, changes: Iterable[Change], agents: Mapping[str, AgentState]) -> None:
-        """Write what an observation changed, and the last contact of these agents."""
+        """Write what an observation changed, and the last contact of all agents there are.
+
+        Others are forgotten: an agent that comes back to the inventory begins as one never heard.
+        """
         rows = [
             (change.incident.id, change.incident.closed_at, msgspec.json.encode(change.incident))
             for change in changes
@@ -67,7 +66,8 @@ class Store:
         self._database.execute("BEGIN IMMEDIATE")
         try:
             self._database.executemany(_UPSERT, rows)
-            self._database.executemany(_UPSERT_CONTACT, contacts)
+            self._database.execute("DELETE FROM contacts")
+            self._database.executemany("INSERT INTO contacts VALUES (?, ?, ?)", contacts)
         except BaseException:
             self._database.execute("ROLLBACK")
             raise

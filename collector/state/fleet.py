@@ -144,7 +144,7 @@ class Fleet:
     def heard(self, agent: str, push: Push, now: float) -> None:
         """Take an authenticated push: the agent lives, and says how it is."""
         state = self._agents.get(agent)
-        if state is None or push.boot == state.ended_boot:
+        if state is None:
             return
         overtaken = note_boot(state, push.boot, now)
         copy_push(state, push)

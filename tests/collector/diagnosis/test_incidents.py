@@ -189,6 +189,19 @@ def test_unknown_is_not_up():
     ]
 
 
+def test_a_lost_memory_closes_nothing():
+    """Started again without the agents' last contacts, a silence stays open until it ends."""
+    incidents = Incidents()
+    incidents.observe(silent_fleet(YPHU), NOON + 5)
+    fleet = a_fleet()
+
+    fleet.tick(NOON + 60)
+    assert incidents.observe(fleet, NOON + 60) == []
+
+    fleet.heard(YPHU, a_push(YPHU), NOON + 61)
+    assert told(incidents.observe(fleet, NOON + 61)) == [("closed", "site_silent", (YPHU,), "")]
+
+
 def test_a_backlog_opens_nothing():
     """A day of failures that arrives after the line was mended is history."""
     fleet, incidents = a_fleet(), Incidents()

@@ -2,11 +2,12 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from collector.diagnosis.incident import Change, Incident, Member
 from collector.diagnosis.store import LastContact, Store
 from collector.state.states import AgentState
-from tests.collector.a_province import NOON, TCOC, YPHU, gateway
+from tests.collector.a_province import DC, NOON, TCOC, YPHU, gateway
 
 
 def an_incident(number: int, closed_at: float | None = None) -> Incident:
@@ -63,10 +64,11 @@ def test_an_empty_store_knows_nothing(tmp_path):
 
 
 def test_contacts_are_those_that_were_heard(tmp_path):
-    """An agent that never reported leaves no row; a later save replaces an earlier."""
+    """One that never reported, or left the inventory, has none; a later save replaces an earlier."""
     store = Store(tmp_path / "state.sqlite")
     heard = AgentState(site=YPHU, since=NOON, contact="live", heard_at=NOON + 1)
-    store.save([], {YPHU: heard, TCOC: AgentState(site=TCOC, since=NOON)})
+    store.save([], {YPHU: heard, DC: replace(heard), TCOC: AgentState(site=TCOC, since=NOON)})
+    assert [contact.agent for contact in store.contacts()] == [YPHU, DC]
     heard.contact, heard.heard_at = "silent", NOON + 2
 
     store.save([], {YPHU: heard})

@@ -96,6 +96,18 @@ async def test_what_is_not_known_now_leaves_the_page(then):
     assert named(page, "probe_") == []
 
 
+async def test_a_lone_failure_leaves_too():
+    """One failing attempt confirms nothing, is shown while it is fresh, and goes like any other."""
+    fleet = a_fleet()
+    exposition = Exposition(fleet)
+    measure(fleet, GATEWAY, failure="timeout")
+    assert len(named(await exposition.full(NOON), "probe_success")) == 1
+
+    fleet.tick(NOON + 10.5)
+
+    assert named(await exposition.full(NOON + 11), "probe_") == []
+
+
 async def test_an_agent_says_how_it_is_while_it_is_heard():
     """Spool, clock and power of a silent PC are not passed off as today's."""
     fleet = a_fleet(a_province([YPHU]))
