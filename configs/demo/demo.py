@@ -178,7 +178,7 @@ def _say(
             f"  Alertmanager   http://localhost:{ports['alertmanager']}/",
         ]
     lines += [
-        "  logs           {_short(HOME / 'logs')}/",
+        f"  logs           {_short(HOME / 'logs')}/",
         "\nTry next, in another terminal, and watch the wall"
         + (" and the pages below:" if paging else ":"),
         f"  stop the portal          kill {programs.pid('portal')}",

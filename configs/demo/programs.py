@@ -60,7 +60,7 @@ class Programs:
         """Say of each program when it ends; return when none is left."""
         async with asyncio.TaskGroup() as group:
             for name, process in self._running.items():
-                group.create_task(_say_when_ended(name, process))
+                group.create_task(self._say_when_ended(name, process))
 
     async def stop(self) -> None:
         """End all: the newest first, so that nobody misses whom it speaks to; wait for each."""
@@ -75,6 +75,6 @@ class Programs:
                 process.kill()
                 await process.wait()
 
-
-async def _say_when_ended(name: str, process: Process) -> None:
-    print(f"{name} has ended (status {await process.wait()})", flush=True)
+    async def _say_when_ended(self, name: str, process: Process) -> None:
+        status = await process.wait()
+        print(f"{name} has ended (status {status}); its log: {self._logs / name}.log", flush=True)

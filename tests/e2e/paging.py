@@ -72,16 +72,20 @@ async def paging(folder: Path, collector: str, ca_file: Path | None = None) -> A
         port=prometheus_port,
         ca_file=ca_file,
     )
-    with ExitStack() as stack:
-        for command, port in ((manager, manager_port), (prometheus, prometheus_port)):
-            command[0] = program(command[0])
-            log = folder / f"{Path(command[0]).name}.log"
-            stack.enter_context(running(command, log=log))
-            await until(
-                lambda port=port: listening("127.0.0.1", port), seconds=20, what=f"{command[0]} up"
-            )
-        # The first alerts are sent before Prometheus knows its Alertmanager; from the watchdog's
-        # first call on the way is open.
-        await until(lambda: pager.of("deadman"), seconds=20, what="the watchdog's first call")
-        yield pager
-    await runner.cleanup()
+    try:
+        with ExitStack() as stack:
+            for command, port in ((manager, manager_port), (prometheus, prometheus_port)):
+                command[0] = program(command[0])
+                log = folder / f"{Path(command[0]).name}.log"
+                stack.enter_context(running(command, log=log))
+                await until(
+                    lambda port=port: listening("127.0.0.1", port),
+                    seconds=20,
+                    what=f"{command[0]} up",
+                )
+            # The first alerts are sent before Prometheus knows its Alertmanager; from the
+            # watchdog's first call on the way is open.
+            await until(lambda: pager.of("deadman"), seconds=20, what="the watchdog's first call")
+            yield pager
+    finally:
+        await runner.cleanup()

@@ -64,6 +64,12 @@ class Program:
                 self.command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT
             )
 
+    def running(self) -> bool:
+        """Whether it goes on; AssertionError when it ended by itself."""
+        assert self.process
+        assert self.process.poll() is None, f"{self.log.stem} ended: {self.process.returncode}"
+        return True
+
     def stop(self) -> int:
         """Ask it to end, as an orderly shutdown does; its exit status."""
         assert self.process
@@ -101,16 +107,19 @@ class Province:
     portal_port: int
     agents: dict[str, Program] = field(default_factory=dict)
 
+    def page(self, path: str) -> str | None:
+        """Return one of the collector's pages; None while it is not served."""
+        try:
+            with urlopen(self.url + path, timeout=2) as answer:
+                return answer.read().decode()
+        except OSError:
+            return None
+
     def series(self, name: str, page: str = "/metrics/live", **labels: str) -> list[float]:
         """Return the values that the collector shows of a metric with these labels."""
-        try:
-            with urlopen(self.url + page, timeout=2) as answer:
-                text = answer.read().decode()
-        except OSError:
-            return []
         return [
             sample.value
-            for family in text_string_to_metric_families(text)
+            for family in text_string_to_metric_families(self.page(page) or "")
             for sample in family.samples
             if sample.name == name and labels.items() <= sample.labels.items()
         ]
@@ -123,25 +132,25 @@ class Province:
         """Return what is shown of a site; None while nothing is."""
         return next(iter(self.series("thongsuot_site_up", site=site)), None)
 
-    def start_portal(self) -> None:
-        """Start nginx again."""
-        self.portal.start()
+    def show_logs(self) -> None:
+        """Print the last words of every process: pytest shows them beside a failure."""
+        for started in (self.portal, self.collector, *self.agents.values()):
+            words = started.log.read_text("utf-8", "replace") if started.log.exists() else ""
+            print(f"--- {started.log.relative_to(self.folder)}\n{words[-2000:]}")
 
     async def measured(self) -> None:
         """Wait until every agent has been heard and found the portal up."""
         await until(
-            lambda: all(self.check_up(agent) == 1 for agent in self.agents),
+            lambda: all(
+                agent.running() and self.check_up(name) == 1 for name, agent in self.agents.items()
+            ),
             seconds=30,
             what="every agent heard, the portal up",
         )
 
-    def live(self) -> list[float]:
-        """Return what the live page says of all sites; [] while it is not served."""
-        return self.series("thongsuot_site_up")
-
     async def ready(self) -> None:
-        """Wait until the collector answers with its live page."""
-        await until(self.live, seconds=30, what="collector ready")
+        """Wait until the collector says that it is ready."""
+        await until(lambda: self.page("/-/ready"), seconds=30, what="collector ready")
 
 
 @contextmanager
@@ -171,7 +180,11 @@ def province(folder: Path, *, agents: tuple[str, ...] = tuple(SITES)) -> Iterato
         for started in (made.portal, made.collector, *made.agents.values()):
             stack.callback(started.end)
             started.start()
-        yield made
+        try:
+            yield made
+        except BaseException:
+            made.show_logs()
+            raise
 
 
 def _write_folder(folder: Path, portal_port: int) -> None:

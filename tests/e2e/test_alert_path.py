@@ -108,7 +108,11 @@ async def test_a_collector_that_dies_closes_nothing_and_pages_nothing_twice(tmp_
 
             made.collector.kill()
             made.collector.start()
-            await took(made.live, limit=15, what="collector killed, live page back")
+            await took(
+                lambda: made.page("/metrics/live"),
+                limit=15,
+                what="collector killed, live page back",
+            )
             await quiet(30)
             assert incidents(pager) == [page]
             assert made.series("thongsuot_incident", id=page.labels["id"]) == [1]

@@ -125,7 +125,9 @@ def demo(machine: str, folder: Path, **environment: str) -> Iterator[Demo]:
     """Run the demo until its last hint is on the terminal; killed with all it has if it hangs."""
     command = ["ip", "netns", "exec", machine, sys.executable, DEMO, folder / "home"]
     log = folder / "demo.log"
-    with running(command, log=log, cwd=ROOT, env=os.environ | environment) as process:
+    with running(
+        command, log=log, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)} | environment
+    ) as process:
         started = Demo(machine, process, log)
         try:
             until_sync(
@@ -133,6 +135,7 @@ def demo(machine: str, folder: Path, **environment: str) -> Iterator[Demo]:
                 seconds=60,
                 what="the demo's hints",
             )
+            assert process.poll() is None, started.said()
             yield started
         finally:
             if process.poll() is None:
