@@ -1,0 +1,115 @@
+"""The wall: pages in words that a person reads from afar, and that keep themselves up to date."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+
+from aiohttp import web
+
+from collector.wall.assets import Assets
+from collector.wall.live import Centre, Live
+from collector.wall.locale import TEXTS
+from collector.wall.render import Renderer
+
+STREAM_TIMEOUT_MS = 10_000
+STREAM_BUFFER_BYTES = 128 * 1024
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def add_routes(
+    app: web.Application, centre: Centre, clock: Callable[[], float] = time.time
+) -> None:
+    """Add the pages. `clock` gives the centre's UTC seconds."""
+    assets = Assets()
+    renderer = Renderer(assets)
+    live = Live(centre, renderer, clock)
+
+    async def show_overview(request: web.Request) -> web.Response:
+        theme = request.query.get("theme", "")
+        page = live.overview(_lang(request))
+        response = web.Response(
+            text=renderer.page(page, theme=theme if theme in {"dark", "light"} else ""),
+            content_type="text/html",
+            headers={**HEADERS, "Cache-Control": "no-store"},
+        )
+        response.enable_compression()
+        return response
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        return await _stream(request, live)
+
+    async def serve_asset(request: web.Request) -> web.Response:
+        asset = assets.by_name.get(request.match_info["name"])
+        if asset is None:
+            raise web.HTTPNotFound(headers=HEADERS)
+        headers = {**HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}
+        body = asset.body
+        if asset.gzipped is not None:
+            headers["Vary"] = "Accept-Encoding"
+            if "gzip" in request.headers.get("Accept-Encoding", ""):
+                headers["Content-Encoding"] = "gzip"
+                body = asset.gzipped
+        return web.Response(body=body, content_type=asset.content_type, headers=headers)
+
+    async def beating(_: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(live.run(), name="wall")
+        yield
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    async def end_streams(_: web.Application) -> None:
+        live.end()
+
+    app.cleanup_ctx.append(beating)
+    app.on_shutdown.append(end_streams)
+    app.router.add_get("/", show_overview)
+    app.router.add_get("/live", stream, allow_head=False)
+    app.router.add_get("/static/{name}", serve_asset)
+
+
+def _lang(request: web.Request) -> str:
+    """Return the language asked for; Vietnamese where it is none of ours."""
+    lang = request.query.get("lang", "")
+    return lang if lang in TEXTS else next(iter(TEXTS))
+
+
+async def _stream(request: web.Request, live: Live) -> web.StreamResponse:
+    """Send events until the viewer goes, is too slow, or the server stops."""
+    transport = request.transport
+    if transport is None:
+        raise ConnectionResetError
+    viewer = live.join(_lang(request), transport.abort)
+    if viewer is None:
+        raise web.HTTPServiceUnavailable(text="too many open pages\n", headers=HEADERS)
+    sock = transport.get_extra_info("socket")
+    # A viewer who vanished, or sleeps: the kernel must not keep beats for it to show as new.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STREAM_TIMEOUT_MS)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BUFFER_BYTES)
+    response = web.StreamResponse(
+        headers={
+            **HEADERS,
+            "Content-Type": "text/event-stream",
+            "Cache-Control": "no-store",
+            "X-Accel-Buffering": "no",  # nginx would hold events back
+        }
+    )
+    try:
+        await response.prepare(request)
+        await response.write(b"retry: 1000\n\n")
+        while (message := await viewer.messages.get()) is not None:
+            await response.write(message)
+    except ConnectionResetError:
+        pass  # the viewer is gone
+    finally:
+        live.leave(viewer)
+    return response

@@ -1,0 +1,202 @@
+"""Causes: the open incidents told as a person would, each cause once, the gravest first. Pure."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from collector.diagnosis.incident import Incident
+from collector.inventory.model import Inventory
+from collector.state.states import BELOW_SERVICE, SiteState
+from collector.wall.forms import joined, moment, plural
+from collector.wall.locale.texts import Texts
+from collector.wall.names import abbreviated, counted, short_name
+from collector.wall.page import Piece
+
+LONGEST = 90
+"""Characters of a sentence that are read at a glance."""
+CUT_OFF_WEIGHT = 5
+"""A place that is cut off weighs as much as five that miss one system."""
+CAUSES_IN_PROOF = 3
+NAMES_IN_SCOPE = 2
+TOGETHER_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Open incidents of one cause, and of one check where that failed."""
+
+    cause: str
+    check: str
+    state: str
+    sites: tuple[str, ...]
+    since: float
+    last: float
+    """When the last of them began."""
+    opened_at: float
+    """When the last of them was opened."""
+    owner: str
+    failures: tuple[str, ...]
+
+    @property
+    def weight(self) -> int:
+        """How grave it is against others."""
+        return len(self.sites) * (1 if self.state == "degraded" else CUT_OFF_WEIGHT)
+
+    @property
+    def together(self) -> bool:
+        """Whether one time is true of all of them."""
+        return self.last - self.since < TOGETHER_SECONDS
+
+
+def troubles(
+    incidents: Iterable[Incident], inventory: Inventory, sites: Mapping[str, SiteState]
+) -> list[Trouble]:
+    """Return what is wrong, the gravest first, of equally grave ones the oldest."""
+    alike: dict[tuple[str, str, str], list[Incident]] = {}
+    for incident in incidents:
+        state = _state(incident, inventory, sites)
+        alike.setdefault((incident.cause, incident.check, state), []).append(incident)
+    found = [_trouble(state, several) for (_, _, state), several in alike.items()]
+    return sorted(found, key=lambda trouble: (-trouble.weight, trouble.since))
+
+
+def _state(incident: Incident, inventory: Inventory, sites: Mapping[str, SiteState]) -> str:
+    """Return what an incident does to its places: one of several lines down cuts nobody off."""
+    if incident.cause == "site_silent":
+        return "silent"
+    check = inventory.checks.get(incident.check)
+    if check is None or check.layer not in BELOW_SERVICE:
+        return "degraded"
+    cut_off = any(sites[site].state == "down" for site in incident.sites if site in sites)
+    return "down" if cut_off else "degraded"
+
+
+def _trouble(state: str, several: Sequence[Incident]) -> Trouble:
+    first = several[0]
+    members = [member for incident in several for member in incident.members]
+    return Trouble(
+        cause=first.cause,
+        check=first.check,
+        state=state,
+        sites=tuple(dict.fromkeys(site for incident in several for site in incident.sites)),
+        since=min(incident.since for incident in several),
+        last=max(incident.since for incident in several),
+        opened_at=max(incident.opened_at for incident in several),
+        owner=first.owner,
+        failures=tuple(dict.fromkeys(member.failure for member in members if member.up_at is None)),
+    )
+
+
+def sentence(
+    found: Sequence[Trouble],
+    tally: Mapping[str, int],
+    inventory: Inventory,
+    now: float,
+    texts: Texts,
+) -> tuple[tuple[Piece, ...], str]:
+    """Return the sentence about the whole province, and the line below that proves it.
+
+    `tally`: communes by state. Who never reported is neither fine nor broken.
+    """
+    total, ok = sum(tally.values()), tally["ok"]
+    stable = texts.stable.format(ok=ok, n=total)
+    if found:
+        others = [_plain(trouble, inventory, texts) for trouble in found[1 : CAUSES_IN_PROOF + 1]]
+        if (left := len(found) - 1 - len(others)) > 0:
+            others.append(plural(texts.more_causes, left).format(n=left))
+        proof = [*others, *_counts(tally, ("never", "closed"), texts)]
+        return _gravest(found[0], inventory, now, texts), " ".join([stable, *_line(proof)])
+    if ok == total:
+        return (Piece(texts.all_well.format(n=total)),), texts.no_incidents + "."
+    if tally["never"] == total:
+        return (Piece(texts.nobody_reports),), ""
+    if ok + tally["closed"] == total:
+        text = texts.after_hours.format(ok=ok, closed=tally["closed"])
+        return (Piece(text),), texts.no_incidents + "."
+    others = _counts(tally, ("silent", "down", "degraded", "never", "closed"), texts)
+    return (Piece(stable),), "".join(_line(others))
+
+
+def title(trouble: Trouble, inventory: Inventory, texts: Texts) -> str:
+    """Return what broke, for a card."""
+    if trouble.cause == "site_silent" or _word(trouble, inventory, texts):
+        return _plain(trouble, inventory, texts)
+    return _check(trouble, inventory, texts)
+
+
+def scope(trouble: Trouble, inventory: Inventory, texts: Texts) -> str:
+    """Return where or why, for a card: what its title does not say."""
+    sites = [inventory.sites[site] for site in trouble.sites if site in inventory.sites]
+    why = "; ".join(
+        texts.failures.get(failure, texts.failures["unknown"]) for failure in trouble.failures
+    )
+    if trouble.cause == "check_down" and not _word(trouble, inventory, texts):
+        return texts.check_reason.format(of=counted(sites, texts), why=why)
+    if len(sites) > 1:
+        names = ", ".join(short_name(site, texts) for site in sites[:NAMES_IN_SCOPE])
+        left = len(sites) - NAMES_IN_SCOPE
+        return plural(texts.more_names, left).format(names=names, n=left) if left > 0 else names
+    if trouble.cause == "site_silent":
+        return texts.silent_scope
+    return texts.reason.format(of=_check(trouble, inventory, texts), why=why)
+
+
+def _gravest(trouble: Trouble, inventory: Inventory, now: float, texts: Texts) -> tuple[Piece, ...]:
+    pieces = [
+        Piece(text, trouble.state if marked else "")
+        for marked, text in _pieces(trouble, inventory, texts)
+    ]
+    since = texts.since if trouble.together else texts.first_since
+    ending = since.format(at=moment(trouble.since, now, inventory.time_zone))
+    if trouble.cause == "site_silent":
+        more = texts.cause_unknown
+    else:
+        more = texts.led_by.format(owner=abbreviated(trouble.owner)) if trouble.owner else ""
+    if sum(len(piece.text) for piece in pieces) + len(ending) + len(more) < LONGEST:
+        ending += more
+    return (*pieces, Piece(ending + "."))
+
+
+def _plain(trouble: Trouble, inventory: Inventory, texts: Texts) -> str:
+    return "".join(text for _, text in _pieces(trouble, inventory, texts))
+
+
+def _pieces(trouble: Trouble, inventory: Inventory, texts: Texts) -> Iterator[tuple[bool, str]]:
+    """Yield the words of a cause; True where they stood in [brackets]."""
+    sites = [inventory.sites[site] for site in trouble.sites if site in inventory.sites]
+    word = _word(trouble, inventory, texts)
+    if trouble.cause == "site_silent":
+        pattern = texts.silent
+    else:
+        pattern = texts.layer if word else texts.check
+    for i, part in enumerate(re.split(r"[\[\]]", pattern)):
+        if part:
+            yield (
+                i % 2 == 1,
+                part.format(
+                    places=counted(sites, texts),
+                    check=_check(trouble, inventory, texts),
+                    word=word,
+                ),
+            )
+
+
+def _word(trouble: Trouble, inventory: Inventory, texts: Texts) -> str:
+    """Return what is said of places that are cut off; empty where they are not."""
+    check = inventory.checks.get(trouble.check)
+    if trouble.state != "down" or check is None:
+        return ""
+    return texts.broken_layers[check.layer][1]
+
+
+def _check(trouble: Trouble, inventory: Inventory, texts: Texts) -> str:
+    check = inventory.checks.get(trouble.check)
+    return abbreviated(getattr(check.name, texts.lang)) if check else trouble.check
+
+
+def _counts(tally: Mapping[str, int], states: Iterable[str], texts: Texts) -> list[str]:
+    return [joined(f"{tally[state]} {texts.states[state]}") for state in states if tally[state]]
+
+
+def _line(parts: Sequence[str]) -> list[str]:
+    return ["; ".join(parts) + "."] if parts else []

@@ -1,0 +1,77 @@
+"""What the tests of the wall look at: a small province at a moment, and its page."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from collector.diagnosis.incidents import Incidents
+from collector.inventory.model import Inventory, Phase, Profile, Text
+from collector.state.fleet import Fleet
+from collector.wall.page import Overview
+from collector.wall.view import overview
+from tests.collector.a_province import DC, NOON, TCOC, TCOC_TTPV, YPHU, a_province, a_push
+from tests.collector.state.fleets import a_fleet, feed
+
+AGENTS = (TCOC, TCOC_TTPV, YPHU, DC)
+
+
+class Centre:
+    """What the wall sees of a collector."""
+
+    def __init__(self, inventory: Inventory | None = None) -> None:
+        self.fleet: Fleet = a_fleet(inventory)
+        self.incidents = Incidents()
+        self.loaded = True
+
+    def hear(self, now: float = NOON, agents: Iterable[str] = AGENTS) -> None:
+        """Take one push of each agent."""
+        for agent in agents:
+            self.fleet.heard(agent, a_push(agent), now)
+
+    def feed(self, series, attempts: str, at: float = NOON) -> None:
+        """Take attempts of one series, a second apart."""
+        feed(self.fleet, series, attempts, at)
+
+    def look(self, now: float = NOON, lang: str = "vi", **said) -> Overview:
+        """Let the time pass to `now`, and return the page."""
+        self.fleet.tick(now)
+        self.incidents.observe(self.fleet, now)
+        open_ones = self.incidents.open.values()
+        return overview(self.fleet.inventory, self.fleet, open_ones, now, lang, **said)
+
+
+def words(page: Overview) -> str:
+    """Return the sentence without its colours."""
+    return "".join(piece.text for piece in page.sentence).replace("\u00a0", " ")
+
+
+def tiles(page: Overview) -> dict[str, tuple[str, str]]:
+    """Return state and word of every tile."""
+    return {
+        tile.id: (tile.state, tile.word.replace("\u00a0", " "))
+        for group in page.groups
+        for tile in group.tiles
+    }
+
+
+def with_phase(begins: str, ends: str) -> Inventory:
+    """Return the province with one phase, in a calm profile otherwise."""
+    here = a_province()
+    zone = here.time_zone
+    return replace(
+        here,
+        profiles={
+            **here.profiles,
+            "calm": Profile(batch_seconds=10.0, silent_after_seconds=35.0, interval_factor=3.0),
+        },
+        default_profile="calm",
+        phases={
+            "cutover": Phase(
+                name=Text(vi="Vận hành chính thức", en="Official operation"),
+                begins=datetime.fromisoformat(begins).replace(tzinfo=zone),
+                ends=datetime.fromisoformat(ends).replace(tzinfo=zone),
+                profile="fast",
+            )
+        },
+    )
