@@ -55,8 +55,8 @@ class Response:
                 self._parse(data)
                 if not self._payload.is_eof():
                     self._raise_if_over(data, f"after {len(body)} bytes of the body")
-            # By hand and in pieces: a few kB can decode to gigabytes, which nobody may hold
-            while piece := self._payload.read_nowait(max_bytes + 1 - len(body)):
+            # In pieces, as it is decoded: a few kB can decode to gigabytes, which nobody may hold
+            while piece := self._payload.read_nowait():
                 body += piece
                 if len(body) > max_bytes:
                     return None

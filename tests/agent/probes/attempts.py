@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -17,12 +19,13 @@ async def attempt(
     *,
     seconds: float = 5.0,
     source: Source | None = None,
+    monotonic_ns: Callable[[], int] = time.monotonic_ns,
     **params,
 ) -> Recorder:
     """Probe a target once, by a deadline; ProbeError flies, what else flew is classified."""
     given = msgspec.convert(params, kind.Params, strict=True)
     assert not kind.refuse_target(name, given)
-    rec = Recorder()
+    rec = Recorder(monotonic_ns)
     try:
         async with asyncio.timeout(seconds):
             await kind(given, env).run(Target(name, source=source), rec)

@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from agent.probes.certificates import Certificate, read_certificate
@@ -17,7 +17,12 @@ KEY = ec.generate_private_key(ec.SECP256R1())
 moments = st.integers(-631_152_000, 253_402_300_799).map(
     lambda seconds: dt.datetime.fromtimestamp(seconds, dt.UTC)
 )
-texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=64)
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=16)
+
+
+def utc(year: int, month: int, day: int) -> dt.datetime:
+    """Return the midnight that begins a day."""
+    return dt.datetime(year, month, day, tzinfo=dt.UTC)
 
 
 def make(not_before, not_after, subject="portal.test", issuer="Test CA", extra=()) -> bytes:
@@ -42,11 +47,14 @@ def sequence(contents: bytes) -> bytes:
     return b"\x30" + length + contents
 
 
-A_YEAR = (dt.datetime(2025, 7, 1, tzinfo=dt.UTC), dt.datetime(2026, 7, 1, tzinfo=dt.UTC))
+A_YEAR = (utc(2025, 7, 1), utc(2026, 7, 1))
 DER = make(*A_YEAR)
 
 
 @given(moments, moments, texts, texts)
+@example(utc(1950, 1, 1), utc(1999, 12, 31), "a", "b")
+@example(utc(2000, 1, 1), utc(2049, 12, 31), "a", "b")
+@example(utc(2050, 1, 1), utc(9999, 12, 31), "a", "b")
 def test_as_the_oracle_reads_it(not_before, not_after, subject, issuer):
     """Dates and names are those that `cryptography` finds, whichever way they are written."""
     assume(not_before <= not_after)

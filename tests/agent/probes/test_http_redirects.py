@@ -88,6 +88,16 @@ async def test_no_cookie_comes_back(env):
     assert b"ookie" not in b"".join(requests)
 
 
+async def test_length_of_a_redirect_is_forgotten(env):
+    """The last response said nothing of its length, whatever a redirect said of its own."""
+    requests = []
+    async with serve(hearing(requests, moved("/"), b"HTTP/1.0 200 OK\r\n\r\nok")) as port:
+        rec = await attempt(Http, env, f"http://127.0.0.1:{port}/")
+
+    assert "http_content_length" not in rec.values
+    assert rec.values["http_uncompressed_body_length"] == 2
+
+
 @pytest.mark.parametrize("code", ["301 M", "302 F", "303 S", "307 T", "308 P"])
 async def test_every_redirect(env, code):
     """All codes that redirect are followed, with the same method."""
