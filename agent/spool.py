@@ -32,7 +32,7 @@ Key = tuple[str, int]
 
 
 class Spool:
-    """Safe to use from several threads: `append` waits for the disk, the rest hardly does."""
+    """Safe to use from several threads. `live` and `release` never wait for the disk."""
 
     def __init__(self, directory: Path, limits: SpoolLimits, *, boot: str) -> None:
         """Open what there is; whatever is damaged is put aside and counted.
@@ -44,7 +44,7 @@ class Spool:
         self._boot = boot
         self._store = Store(directory, limits, boot)
         self._writing = threading.Lock()  # taken first; held while the disk works
-        self._lock = threading.Lock()  # guards all that follows
+        self._lock = threading.Lock()  # guards all that follows, never held while the disk works
         self._seq = 0
         self._live: dict[Key, Pending] = {}
         self._unwritten: dict[Key, Pending] = {}
@@ -119,15 +119,16 @@ class Spool:
         """Take what left the live lane, oldest first, up to a size; at least one. Reads the disk."""
         with self._lock:
             without = self._live.keys() | self._under_way | self._refused
-            chosen = self._store.oldest(limit_bytes, without)
-            limit_bytes -= sum(len(pending.body) for pending in chosen)
-            for pending in self._unwritten.values():
-                if pending.key in without:
-                    continue
-                limit_bytes -= len(pending.body)
-                if chosen and limit_bytes < 0:
-                    break
-                chosen.append(pending)
+            in_memory = [p for p in self._unwritten.values() if p.key not in without]
+        chosen = self._store.oldest(limit_bytes, without)
+        limit_bytes -= sum(len(pending.body) for pending in chosen)
+        for pending in in_memory:
+            limit_bytes -= len(pending.body)
+            if chosen and limit_bytes < 0:
+                break
+            chosen.append(pending)
+        with self._lock:  # another thread may have been quicker
+            chosen = [pending for pending in chosen if pending.key not in self._under_way]
             self._under_way.update(pending.key for pending in chosen)
             return chosen
 
@@ -138,47 +139,46 @@ class Spool:
 
     def acknowledge(self, acks: Iterable[Ack]) -> None:
         """Forget what the centre has on its disk; twice is as good as once."""
-        with self._lock:
-            for ack in acks:
-                for first, last in ack.ranges:
-                    # What is not sealed yet cannot have arrived, whatever anyone says.
-                    end = min(last, self._seq) if ack.boot == self._boot else last
-                    if 0 < first <= end:
-                        self._store.acknowledge(ack.boot, first, end)
-            self._prune()
+        for ack in acks:
+            for first, last in ack.ranges:
+                # What is not sealed yet cannot have arrived, whatever anyone says.
+                end = min(last, self._seq) if ack.boot == self._boot else last
+                if 0 < first <= end:
+                    self._store.acknowledge(ack.boot, first, end)
+                    self._prune(ack.boot, first, end)
 
     def set_aside(self, pending: Pending) -> None:
         """Keep a batch that the centre refuses for good in a file beside; it is not sent again."""
-        with self._lock:
-            if self._store.set_aside(pending):
-                self._store.acknowledge(pending.boot, pending.seq, pending.seq)
-                self._prune()
-            else:
+        if self._store.set_aside(pending):
+            self.acknowledge([Ack(boot=pending.boot, ranges=[(pending.seq, pending.seq)])])
+        else:
+            with self._lock:
                 self._refused.add(pending.key)
 
-    def _prune(self) -> None:
-        for lane in (self._live, self._unwritten):
-            for key in [key for key in lane if self._store.has(key)]:
-                del lane[key]
+    def _prune(self, boot: str, first: int, last: int) -> None:
+        with self._lock:
+            for lane in (self._live, self._unwritten):
+                for key in [key for key in lane if key[0] == boot and first <= key[1] <= last]:
+                    del lane[key]
 
     @property
     def state(self) -> SpoolState:
         """What waits, and what was lost and how."""
+        batches, size, oldest_ms = self._store.waiting()
         with self._lock:
-            batches, size, oldest_ms = self._store.waiting()
             in_memory = list(self._unwritten.values())
-            if oldest_ms is None and in_memory:
-                oldest_ms = in_memory[0].wall_ms
-            totals = self._store.totals
-            return SpoolState(
-                pending_batches=batches + len(in_memory),
-                pending_bytes=size + sum(len(pending.body) for pending in in_memory),
-                oldest_pending_ms=oldest_ms,
-                dropped_batches=totals.dropped,
-                damaged_records=totals.damaged,
-                set_aside_batches=totals.set_aside,
-                failing=self._store.failing,
-            )
+        if oldest_ms is None and in_memory:
+            oldest_ms = in_memory[0].wall_ms
+        totals = self._store.totals
+        return SpoolState(
+            pending_batches=batches + len(in_memory),
+            pending_bytes=size + sum(len(pending.body) for pending in in_memory),
+            oldest_pending_ms=oldest_ms,
+            dropped_batches=totals.dropped,
+            damaged_records=totals.damaged,
+            set_aside_batches=totals.set_aside,
+            failing=self._store.failing,
+        )
 
     def close(self) -> None:
         """Close the files and let another agent have the directory."""

@@ -162,11 +162,15 @@ class Store:
             return chosen
 
     def _waiting(self, without: Collection[tuple[str, int]]) -> Iterator[Pending]:
+        def offered(record: Record) -> bool:
+            return (record.boot, record.seq) not in without and not self._has(record)
+
         for segment in [s for s in self._segments.values() if s.waiting]:
+            known = self._index.get(segment.number)
+            if known is not None and not any(map(offered, known)):
+                continue  # as in the open segment, of which all that waits is live
             data, records = self._read(segment)
-            for record in records:
-                if (record.boot, record.seq) not in without and not self._has(record):
-                    yield segments.unpack(data, record)
+            yield from (segments.unpack(data, record) for record in records if offered(record))
 
     def waiting(self) -> tuple[int, int, int | None]:
         """Return how many batches wait, how many bytes they take, wall ms of the oldest."""
@@ -222,11 +226,6 @@ class Store:
             self._acked.save_totals()
 
     # Acknowledged
-
-    def has(self, key: tuple[str, int]) -> bool:
-        """Whether the centre acknowledged a batch that is or was here."""
-        with self._lock:
-            return key[1] in self._acked.ranges.get(key[0], Ranges())
 
     def _has(self, record: Record) -> bool:
         return record.seq in self._acked.ranges[record.boot]
