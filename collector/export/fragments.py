@@ -4,6 +4,7 @@ A page of 148 sites is joined from them in under a millisecond; rendering it who
 prometheus_client does, costs hundreds.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from agent.wire import Sample
@@ -66,7 +67,7 @@ class Fragments:
         if self._versions.get(agent) == version:
             return
         self._versions[agent] = version
-        found: dict[str, list[str]] = {}
+        found: defaultdict[str, list[str]] = defaultdict(list)
         of_agent = labels(site=state.site, agent=agent)
         for name, number in _numbers_of_agent(state):
             family = OF_AGENT[name].name
@@ -158,35 +159,29 @@ def _numbers_of_agent(state: AgentState) -> Iterator[tuple[str, float]]:
         yield "power_battery_ratio", state.power.battery_ratio
 
 
-def _render_sample(sample: Sample, row: str, found: dict[str, list[str]]) -> int:
+def _render_sample(sample: Sample, row: str, found: defaultdict[str, list[str]]) -> int:
     """Add a sample's lines to those of their families; return how many numbers had no row."""
     layout = LAYOUTS.get(sample.kind, UNKNOWN_KIND)
     dropped = 0
-    found.setdefault("probe_success", []).append(
-        f"probe_success{{{row}}} {int(sample.failure is None)}\n"
-    )
-    found.setdefault("probe_duration_seconds", []).append(
-        f"probe_duration_seconds{{{row}}} {sample.duration}\n"
-    )
+    found["probe_success"].append(f"probe_success{{{row}}} {int(sample.failure is None)}\n")
+    found["probe_duration_seconds"].append(f"probe_duration_seconds{{{row}}} {sample.duration}\n")
     for name, seconds in sample.phases.items():
         phase = layout.phases.get(name)
         if phase is None:
             dropped += 1
-            continue
-        found.setdefault(layout.duration, []).append(
-            f"{layout.duration}{{{row}{phase}}} {seconds}\n"
-        )
+        else:
+            found[layout.duration].append(f"{layout.duration}{{{row}{phase}}} {seconds}\n")
     for name, number in sample.values.items():
         family = layout.values.get(name)
         if family is None:
             dropped += 1
-            continue
-        found.setdefault(family, []).append(f"{family}{{{row}}} {number}\n")
+        else:
+            found[family].append(f"{family}{{{row}}} {number}\n")
     for name, number in sample.counters.items():
         places = layout.counters.get(name)
         if places is None:
             dropped += 1
-            continue
-        for family, metric in places:
-            found.setdefault(family, []).append(f"{metric}{{{row}}} {number}\n")
+        else:
+            for family, metric in places:
+                found[family].append(f"{metric}{{{row}}} {number}\n")
     return dropped
