@@ -104,11 +104,11 @@ class Http:
             url = URL(name)
         except ValueError as exc:
             return f"expected a URL ({exc})"
-        if url.scheme not in {"http", "https"} or not url.host or not url.port:
+        if url.scheme not in {"http", "https"} or not url.raw_host or not url.port:
             return "expected http://host/… or https://host/…"
         if url.user is not None or url.password is not None:
             return "expected no user or password in the URL; params.headers can hold them"
-        return refuse_host(url.host, params.ip_version)
+        return refuse_host(url.raw_host, params.ip_version)
 
     async def run(self, target: Target, rec: Recorder) -> None:
         """Fetch the URL and follow its redirects; phases of all connections add up."""
@@ -119,7 +119,7 @@ class Http:
             following = await self._fetch(url, target, rec, private=private)
             if following is None:
                 return
-            private = private and following.host == url.host
+            private = private and following.raw_host == url.raw_host
             url = following
             rec.fact("redirected_to", str(url))
         rec.fail(Failure.HTTP_REDIRECT, f"redirected more than {self._params.max_redirects} times")
@@ -133,7 +133,7 @@ class Http:
             self._env,
             target,
             rec,
-            host=url.host or "",
+            host=url.raw_host or "",
             port=url.port or 0,
             ip_version=params.ip_version,
             tls=TlsPolicy(server_name, params.verify, params.ca_file) if secure else None,
@@ -181,9 +181,9 @@ class Http:
         except ValueError as exc:
             rec.fail(Failure.HTTP_REDIRECT, f"to {location!r}: {exc}")
             return None
-        if following.scheme not in {"http", "https"} or not following.host:
+        if following.scheme not in {"http", "https"} or not following.raw_host:
             rec.fail(Failure.HTTP_REDIRECT, f"to {location!r}, which is not HTTP")
-        elif self._params.stay_on_host and following.host != url.host:
+        elif self._params.stay_on_host and following.raw_host != url.raw_host:
             rec.fail(Failure.HTTP_REDIRECT, f"to another host: {following}")
         else:
             return following

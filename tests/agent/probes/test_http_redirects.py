@@ -77,6 +77,21 @@ async def test_default_port_is_not_in_host():
     assert b"Host: portal.test\r\n" in probe._request(URL("https://portal.test:443/"), private=True)
 
 
+async def test_name_with_marks():
+    """A name in letters of its own language is asked for in the form that servers know."""
+    requests, asked = [], []
+
+    async def resolve(host, _ip_version):
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    async with serve(hearing(requests, OK)) as port:
+        await attempt(Http, Env(resolve=resolve), f"http://cổng.test:{port}/")
+
+    assert asked == ["xn--cng-qmz.test"]
+    assert f"\r\nHost: xn--cng-qmz.test:{port}\r\n".encode() in requests[0]
+
+
 async def test_no_cookie_comes_back(env):
     """What a redirect wants to be remembered is forgotten."""
     requests = []
