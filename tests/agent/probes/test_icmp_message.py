@@ -98,6 +98,8 @@ def test_says_nothing_of_the_target():
     assert error(V4, 3, 1, REQUEST[4][:7]) is None
     assert error(V4, 3, 1, b"\0" + REQUEST[4][1:]) is None
     assert error(V6, 2, 0, REQUEST[6]) is None
+    of_udp = bytes([3, 3]) + bytes(6) + HEADER[4][:9] + b"\x11" + HEADER[4][10:] + REQUEST[4]
+    assert read_message(V4, of_udp, [], ROUTER[4]) is None
     local = EXTENDED_ERR.pack(90, 1, 3, 1, 0, 0, 0) + bytes(16)
     extras = [(V4.level, V4.receive_errors, local)]
     assert read_queued_error(V4, REQUEST[4], extras, "192.0.2.9") is None

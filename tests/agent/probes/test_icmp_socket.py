@@ -2,12 +2,15 @@
 
 import asyncio
 import time
+from contextlib import closing
 
 import pytest
 
 from agent.probes import echo
 from agent.probes.base import Env, ProbeError, Recorder, Source
 from agent.probes.icmp import Icmp
+from agent.probes.icmp_message import Refusal, Reply
+from agent.probes.icmp_socket import IcmpSocket
 from agent.wire import Failure
 from tests.agent.probes.attempts import attempt, open_files
 from tests.agent.probes.namespaces import ip, sysctl, without_net_raw
@@ -27,6 +30,35 @@ async def test_all_at_once(way, env):
         (fates[target], 0 if fates[target] is None else 1) for target in targets
     ]
     assert list(env._kept) == ["icmp4"]
+
+
+@pytest.mark.parametrize(
+    ("version", "answers", "refuses"),
+    [(4, "127.0.0.1", "10.7.3.9"), (6, "::1", "2001:db8:3::9")],
+)
+async def test_hears_only_its_own(way, version, answers, refuses):
+    """The kernel keeps other programs' answers and errors away from a socket."""
+    with (
+        closing(IcmpSocket.open(version, None)) as one,
+        closing(IcmpSocket.open(version, None)) as other,
+    ):
+        for address, kind in ((answers, Reply), (refuses, Refusal)):
+            one.send(address, 7, bytes(16))
+            [heard] = await until(lambda: list(one.receive()), what="an answer")
+            assert isinstance(heard, kind)
+            assert list(other.receive()) == []
+
+
+async def test_short_wait_beside_a_long_one(site, env):
+    """The one timer serves whichever burst is due first."""
+    waiting = asyncio.create_task(ping(env, "10.7.5.9", wait_seconds=5.0))
+    await until(lambda: env._kept and len(engine(env)._ledger) == 3, what="all sent")
+    begun = time.monotonic()
+    rec = await ping(env, "10.7.5.9", wait_seconds=0.1)
+
+    assert rec.failure is Failure.TIMEOUT
+    assert time.monotonic() - begun < 1
+    waiting.cancel()
 
 
 async def spin(until_done: asyncio.Task[Recorder], piece: float) -> int:
