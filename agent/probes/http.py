@@ -21,6 +21,9 @@ OURS = frozenset({"connection", "content-length", "expect", "transfer-encoding",
 # Meant for the host they were configured for, not for where it redirects to
 PRIVATE = frozenset({"authorization", "cookie", "host"})
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# The charsets of pages here. Not all that Python knows: some of its codecs are slow on purpose-made
+# input, and the server chooses
+CHARSETS = frozenset({"utf-8", "utf-16", "windows-1258", "windows-1252", "iso-8859-1"})
 CHARSET = re.compile(r"charset=\"?([\w.:-]+)", re.IGNORECASE)
 
 
@@ -121,7 +124,7 @@ class Http:
                 return
             private = private and following.raw_host == url.raw_host
             url = following
-            rec.fact("redirected_to", str(url))
+            rec.fact("redirected_to", f"{url.origin()}{url.path}")  # a query may hold secrets
         rec.fail(Failure.HTTP_REDIRECT, f"redirected more than {self._params.max_redirects} times")
 
     async def _fetch(self, url: URL, target: Target, rec: Recorder, *, private: bool) -> URL | None:
@@ -163,10 +166,10 @@ class Http:
         return None
 
     def _request(self, url: URL, *, private: bool) -> bytes:
-        headers = {"host": ("Host", url.host_port_subcomponent or ""), **self._headers}
+        given = self._headers
         if not private:
-            headers = {key: pair for key, pair in headers.items() if key not in PRIVATE}
-            headers["host"] = ("Host", url.host_port_subcomponent or "")
+            given = {key: pair for key, pair in given.items() if key not in PRIVATE}
+        headers = {"host": ("Host", url.host_port_subcomponent or ""), **given}
         lines = [f"{self._params.method} {url.raw_path_qs} HTTP/1.1"]
         lines += (f"{name}: {value}" for name, value in headers.values())
         return "\r\n".join([*lines, "Connection: close", "", ""]).encode()
@@ -184,7 +187,7 @@ class Http:
         if following.scheme not in {"http", "https"} or not following.raw_host:
             rec.fail(Failure.HTTP_REDIRECT, f"to {location!r}, which is not HTTP")
         elif self._params.stay_on_host and following.raw_host != url.raw_host:
-            rec.fail(Failure.HTTP_REDIRECT, f"to another host: {following}")
+            rec.fail(Failure.HTTP_REDIRECT, f"to another host: {following.origin()}")
         else:
             return following
         return None
@@ -215,8 +218,6 @@ def _report(head: RawResponseMessage, rec: Recorder) -> None:
 def _text(head: RawResponseMessage, body: bytes) -> str:
     """Decode a page for comparing, with letters and their marks composed (NFC)."""
     named = CHARSET.search(head.headers.get("Content-Type", ""))
-    try:
-        text = body.decode(named[1] if named else "utf-8", "replace")
-    except LookupError:  # no such charset
-        text = body.decode("utf-8", "replace")
+    charset = named[1].lower() if named else ""
+    text = body.decode(charset if charset in CHARSETS else "utf-8", "replace")
     return unicodedata.normalize("NFC", text)

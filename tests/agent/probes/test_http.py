@@ -176,6 +176,12 @@ PAGE_WORDS = "<title>Cổng dịch vụ công</title>"
             {"body_contains": ["dịch vụ"]},
             None,
         ),
+        (
+            PAGE_WORDS.encode(),
+            "Content-Type: text/html; charset=punycode\r\n",
+            {"body_contains": ["dịch vụ"]},
+            None,
+        ),
         (b"\xff\xfe\x00title", "", {"body_contains": ["title"]}, None),
     ],
 )

@@ -2,10 +2,14 @@
 
 import asyncio
 import gzip
+import socket
 import tracemalloc
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from agent.probes.base import Env
 from agent.probes.http import Http
 from agent.wire import Failure
 from tests.agent.probes.attempts import attempt, open_files
@@ -223,3 +227,40 @@ async def test_endless_body(env):
 
     assert rec.failure is Failure.TOO_LARGE
     assert sent < 16 << 20  # what fits into the kernel's buffers on both sides, beside 1 MiB read
+
+
+ANSWERS = [
+    OK + b"Content-Length: 5\r\nContent-Type: text/html; charset=utf-8\r\n\r\nhello",
+    CHUNKED + b"5\r\nhello\r\n0\r\n\r\n",
+    ZIPPED + gzip.compress(b"hello"),
+    b"HTTP/1.1 302 Found\r\nLocation: http://portal.test/\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"\r\nhello",
+]
+
+
+@st.composite
+def changed_answers(draw):
+    """Draw an answer with bytes changed, taken out or put in."""
+    answer = bytearray(draw(st.sampled_from(ANSWERS)))
+    for _ in range(draw(st.integers(1, 5))):
+        at = draw(st.integers(0, len(answer) - 1))
+        answer[at : at + draw(st.integers(0, 2))] = draw(st.binary(max_size=2))
+    return bytes(answer)
+
+
+@settings(max_examples=200)
+@given(answer=changed_answers())
+def test_no_answer_is_beyond_words(answer):
+    """Whatever comes back, the attempt ends at once, and by one of the words there are."""
+
+    async def resolve(_host, _ip_version):
+        raise socket.gaierror(socket.EAI_NONAME, "no such name")
+
+    async def probe():
+        async with serve(saying(answer)) as port:
+            name, env = f"http://127.0.0.1:{port}/", Env(resolve=resolve)
+            return await attempt(Http, env, name, seconds=2, body_contains=["hello"])
+
+    rec = asyncio.run(probe())
+
+    assert rec.failure not in {Failure.UNKNOWN, Failure.TIMEOUT}
