@@ -185,7 +185,7 @@ def mistakes_of_probe(kind: str, params: dict[str, Any], targets: list[str]) -> 
         yield f"kind is {kind!r}, expected one of {', '.join(sorted(PROBES))}"
         return
     wrong: list[str] = []
-    given = convert(params, probe.Params, "params", wrong)
+    given: Struct | None = convert(params, probe.Params, "params", wrong)
     yield from wrong
     if given is None:
         return

@@ -92,10 +92,11 @@ class Lines:
         return sorted(self._ways.values(), key=lambda way: way.late or bool(way.failing))
 
     def states(self) -> dict[str, LineState]:
-        """Say how each of them fares."""
+        """Say how each line fares; the route that the system chooses is no line."""
         return {
             way.name: LineState(last_success_ms=way.last_success_ms, failing=way.failing)
             for way in self._ways.values()
+            if way.name
         }
 
     async def request(

@@ -42,11 +42,17 @@ class LastGood:
             raise ConfigError(
                 [f"configuration {config.version} is older than {current}, which is in force"]
             )
+        self.etag = etag
+        try:
+            self._keep(etag.encode("ascii", "replace") + b"\n" + body)
+        except OSError as exc:  # in force all the same; fetched again at the next start
+            log.warning("configuration cannot be kept: file=%s why=%s", self._path, exc)
+        return config
+
+    def _keep(self, content: bytes) -> None:
         beside = self._path.with_suffix(".new")
         with beside.open("wb") as file:
-            file.write(etag.encode("ascii", "replace") + b"\n" + body)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(self._path)
-        self.etag = etag
-        return config

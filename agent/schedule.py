@@ -18,6 +18,8 @@ from agent.wire import Sample
 
 SLOT_SECONDS = 0.2
 REPROBE_SECONDS = 0.3
+SELDOM_SECONDS = 300.0
+"""Who may be asked only this often (the whole country's portals) is not asked twice at once."""
 MAX_AT_ONCE = 50
 
 
@@ -113,7 +115,8 @@ class Schedule:
             settled = self._settled.get(run.key)
             up = await self._attempt(run, 1)
             # From nothing known a success needs no second opinion.
-            if up is None or up == settled or (settled is None and up):
+            fine = up is None or up == settled or (settled is None and up)
+            if fine or run.check.interval_seconds >= SELDOM_SECONDS:
                 self._settled[run.key] = settled if up is None else up
                 return
             await asyncio.sleep(REPROBE_SECONDS)

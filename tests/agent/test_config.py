@@ -76,7 +76,7 @@ def test_good_file(tmp_path):
         (
             "portal.example:443",
             "portal.example",
-            "agent.yml: check portal: target 'portal.example': expected host:port or [v6]:port",
+            "agent.yml: check portal: target 'portal.example': expected host:port, or [address]:port for IPv6",
         ),
         (
             "interval_seconds: 5",

@@ -4,6 +4,7 @@
 that fsyncs, the peers' by remote write to a Prometheus. Both are checked to have all 25 up.
 """
 
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -111,7 +112,7 @@ def _ours(home: Path, where: Targets) -> Iterator[list[int]]:
                 }
             )
         )
-        command = ["thongsuot-agent", "run", "-c", str(home / "agent.yml")]
+        command = [sys.executable, "-m", "agent", "run", "-c", str(home / "agent.yml")]
         with running(command, log=home / "agent.log") as agent:
 
             def all_up() -> bool:
