@@ -17,6 +17,8 @@ LONGEST = 90
 CUT_OFF_WEIGHT = 5
 """A place that is cut off weighs as much as five that miss one system."""
 CAUSES_IN_PROOF = 3
+LONGEST_PROOF = 150
+"""Characters of the second line: if it broke, every tile below would move."""
 NAMES_IN_SCOPE = 2
 TOGETHER_SECONDS = 60.0
 
@@ -101,11 +103,9 @@ def sentence(
     total, ok = sum(tally.values()), tally["ok"]
     stable = texts.stable.format(ok=ok, n=total)
     if found:
-        others = [_plain(trouble, inventory, texts) for trouble in found[1 : CAUSES_IN_PROOF + 1]]
-        if (left := len(found) - 1 - len(others)) > 0:
-            others.append(plural(texts.more_causes, left).format(n=left))
-        proof = [*others, *_counts(tally, ("never", "closed"), texts)]
-        return _gravest(found[0], inventory, now, texts), " ".join([stable, *_line(proof)])
+        counts = _counts(tally, ("never", "closed"), texts)
+        others = [_plain(trouble, inventory, texts) for trouble in found[1:]]
+        return _gravest(found[0], inventory, now, texts), _proof(stable, others, counts, texts)
     if ok == total:
         return (Piece(texts.all_well.format(n=total)),), texts.no_incidents + "."
     if tally["never"] == total:
@@ -155,6 +155,18 @@ def _gravest(trouble: Trouble, inventory: Inventory, now: float, texts: Texts) -
     if sum(len(piece.text) for piece in pieces) + len(ending) + len(more) < LONGEST:
         ending += more
     return (*pieces, Piece(ending + "."))
+
+
+def _proof(stable: str, others: Sequence[str], counts: Sequence[str], texts: Texts) -> str:
+    """Tell as many other causes as one line holds, three at most, and how many more there are."""
+    line = stable
+    for told in range(min(len(others), CAUSES_IN_PROOF), -1, -1):
+        left = len(others) - told
+        more = [plural(texts.more_causes, left).format(n=left)] if left else []
+        line = " ".join([stable, *_line([*others[:told], *more, *counts])])
+        if len(line) <= LONGEST_PROOF:
+            break
+    return line
 
 
 def _plain(trouble: Trouble, inventory: Inventory, texts: Texts) -> str:

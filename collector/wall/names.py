@@ -36,14 +36,14 @@ def short_name(site: Site, texts: Texts) -> str:
     """Return the name for a tile: `Thượng Cốc`, `P. Phong Châu`, `TT PVHCC số 1`."""
     if is_commune(site):
         return joined(_commune_name(site, texts.kind_names[site.kind][1]))
-    return abbreviated(site.name)
+    return joined(abbreviated(site.name))
 
 
 def abbreviated(name: str) -> str:
     """Return a name with its official words as everyone in the trade shortens them."""
     for long, short in ABBREVIATIONS.items():
         name = name.replace(long, short)
-    return joined(name)
+    return name
 
 
 def roomy_name(site: Site, texts: Texts) -> str:

@@ -137,14 +137,22 @@ def test_the_gravest_comes_first():
     assert said(many)[1].endswith("Xã Số 1 mất liên lạc.")
 
 
-def test_at_most_three_other_causes_are_told():
-    """Then how many more there are."""
+def test_three_other_causes_are_told_at_most():
+    """Fewer where the line would break, then how many more there are."""
     checks = ["tthc", "dvcqg", "web", "dns", "gateway"]
     incidents = [failing(CODES[i], check) for i, check in enumerate(checks)] + [silent(CODES[9])]
+    short = [failing(CODES[i], check) for i, check in enumerate("abcde")]
 
-    assert said(incidents)[1].count(";") == 3
-    assert said(incidents)[1].endswith("; và 2 nguyên nhân khác.")
-    assert said(incidents, "en")[1].endswith("; and 2 other causes.")
+    assert said(short)[1].endswith(
+        "b không đạt tại Xã Số 2; c không đạt tại Xã Số 3; d không đạt tại Xã Số 4; và 1 nguyên nhân khác."
+    )
+    assert said(incidents)[1] == (
+        "148/148 xã, phường ổn định. Kiểm tra tthc không đạt tại Xã Số 1; "
+        "Kiểm tra dvcqg không đạt tại Xã Số 2; và 3 nguyên nhân khác."
+    )
+    assert said(incidents, "en")[1].endswith(
+        "; Check dvcqg failing at Số 2 commune; and 3 other causes."
+    )
 
 
 @pytest.mark.parametrize("lang", ["vi", "en"])

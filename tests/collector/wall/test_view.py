@@ -103,7 +103,7 @@ def test_cards_say_what_where_why_and_who():
             "down",
             "Xã Thượng Cốc hỏng mạng LAN",
             "Kiểm tra gateway: hết thời gian chờ",
-            "UBND\u00a0xã",
+            "UBND xã",
         ),
     ]
     assert [(card.since, card.at, card.last) for card in vi.cards] == [
