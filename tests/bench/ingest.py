@@ -12,11 +12,11 @@ from pathlib import Path
 
 import aiohttp
 import msgspec
-from tests.bench.province import collector
 
 from agent.wire import WIRE_VERSION, Batch, Push, Sample, Stamp
 from tests.bench.measure import Row, cpu_seconds, resident_bytes
 from tests.bench.peers import pushgateway
+from tests.bench.province import collector
 
 ROUNDS = 3
 PUSHES = 1_480

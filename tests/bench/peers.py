@@ -1,5 +1,6 @@
 """The programs a comparison needs: targets to probe and the field's own tools, on loopback."""
 
+import getpass
 import json
 import os
 import subprocess
@@ -56,7 +57,7 @@ def targets(work: Path) -> Iterator[Targets]:
     (work / "www").mkdir()
     (work / "www/index.html").write_text("<h1>Cổng thông tin điện tử</h1>" * 40, "utf-8")
     (work / "nginx.conf").write_text(
-        f"daemon off; pid {work}/nginx.pid; error_log {work}/nginx.err; worker_processes 1;\n"
+        f"user {getpass.getuser()}; daemon off; pid {work}/nginx.pid; error_log {work}/nginx.err; worker_processes 1;\n"
         "events { worker_connections 512; }\n"
         f"http {{ access_log off; root {work}/www; client_body_temp_path {work}/t1;\n"
         f" proxy_temp_path {work}/t2; fastcgi_temp_path {work}/t3; uwsgi_temp_path {work}/t4;\n"

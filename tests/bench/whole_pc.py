@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
-from tests.bench.province import AGENT, collector, write_province
 
 from tests.bench.measure import Row, cpu_seconds, resident_bytes
 from tests.bench.peers import Targets, blackbox, prometheus, query, wait
+from tests.bench.province import AGENT, collector, write_province
 from tests.programs import running
 
 ROUNDS = 3
