@@ -147,7 +147,7 @@ def _tiles(page: Overview) -> Iterator[Tile]:
 
 
 def _tile(tile: Tile) -> tuple[str, str, float | None]:
-    return tile.state, tile.word, tile.since
+    return tile.state, tile.word, None if tile.since is None else round(tile.since, 2)
 
 
 def _worse(turned: Iterable[tuple[Tile, Tile]], lang: str) -> str:

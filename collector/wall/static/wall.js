@@ -7,7 +7,7 @@ const units = given.units.split(' '), shortUnits = given.shortUnits.split(' ')
 
 // ---- ages: cut down, never rounded up ----
 
-const parts = seconds => {
+export const parts = seconds => {
   const s = Math.max(0, Math.floor(seconds))
   if (s < 100) return [[s, 0]]
   if (s < 100 * MINUTE) return [[Math.floor(s / MINUTE), 1]]

@@ -1,10 +1,13 @@
 """What the tests of the wall look at: a small province at a moment, and its page."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime
 
+from aiohttp import web
 from msgspec.structs import replace
 
+from collector import wall
 from collector.diagnosis.incidents import Incidents
 from collector.inventory.model import Inventory, Phase, Profile, Text
 from collector.state.fleet import Fleet
@@ -75,3 +78,20 @@ def with_phase(begins: str, ends: str) -> Inventory:
             )
         },
     )
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    centre: Centre, clock: Callable[[], float] = lambda: NOON, port: int = 0
+) -> AsyncIterator[str]:
+    """Serve the wall of a centre on a port of this machine; yield its address."""
+    app = web.Application()
+    wall.add_routes(app, centre, clock)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
+    host, port = runner.addresses[0][:2]
+    try:
+        yield f"http://{host}:{port}/"
+    finally:
+        await runner.cleanup()

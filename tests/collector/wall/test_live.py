@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import gzip
 import json
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,26 +14,10 @@ from collector.wall.assets import Assets
 from collector.wall.live import QUEUED_SECONDS, Live
 from collector.wall.render import Renderer
 from tests.collector.a_province import DC, NOON, TCOC, TCOC_TTPV, YPHU, a_province
-from tests.collector.wall.looks import Centre
+from tests.collector.wall.looks import Centre, serving
 from tests.waiting import until
 
 RENDERER = Renderer(Assets())
-
-
-@contextlib.asynccontextmanager
-async def serving(centre: Centre) -> AsyncIterator[str]:
-    """Serve the wall of a centre on a port of this machine; yield its address."""
-    app = web.Application()
-    wall.add_routes(app, centre, clock=lambda: NOON)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    try:
-        yield f"http://{host}:{port}"
-    finally:
-        await runner.cleanup()
 
 
 @contextlib.asynccontextmanager
@@ -168,7 +153,7 @@ async def test_streams_end_when_the_server_stops():
     """At once: a page that is not told would hold the stop up."""
     async with ClientSession() as session:
         async with serving(a_centre()) as url:
-            response = await session.get(f"{url}/live")
+            response = await session.get(f"{url}live")
             await next_message(response)
             began = asyncio.get_running_loop().time()
         stopped = asyncio.get_running_loop().time()
@@ -198,6 +183,36 @@ async def test_a_viewer_who_takes_nothing_is_let_go():
     assert dropped == ["slow"]
     assert slow.messages.qsize() == QUEUED_SECONDS
     assert not quick.messages.empty()
+
+
+async def test_a_browser_that_hangs_is_cut_off():
+    """It takes the connection and never reads: buffers fill, then its task ends."""
+    live = a_live(a_centre())
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        return await wall._stream(request, live)
+
+    app = web.Application()
+    app.router.add_get("/live", stream)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    with socket.socket() as hanging:
+        hanging.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        hanging.connect(runner.addresses[0])
+        hanging.sendall(b"GET /live HTTP/1.1\r\nHost: wall.example\r\n\r\n")
+        await until(lambda: live._viewers, what="the viewer")
+        (viewer,) = live._viewers
+        for _ in range(500):
+            live._tell(viewer, b"data: " + b"x" * 65_536 + b"\n\n")
+            await asyncio.sleep(0.001)
+            if not live._viewers:
+                break
+        began = asyncio.get_running_loop().time()
+        await runner.cleanup()
+
+    assert not live._viewers
+    assert asyncio.get_running_loop().time() - began < 2
 
 
 async def test_nobody_reading_costs_nothing(monkeypatch):
