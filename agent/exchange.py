@@ -73,7 +73,7 @@ class Exchange:
                 log.warning("push went through again line=%r", way.name)
             way.failing = ""
             way.last_success_ms = read_stamp().wall_ms
-        elif outcome.policy is not Policy.SPLIT:  # a bad batch is not the line's fault
+        elif outcome.policy is not Policy.SPLIT or not pendings:  # a bad batch is not its fault
             if not way.failing:
                 log.warning("push failed line=%r why=%s", way.name, outcome.why)
             way.failing = outcome.why

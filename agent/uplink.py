@@ -222,6 +222,7 @@ class Uplink:
             return outcome
         without = await self._send(tasks, [], hedged=hedged) if pendings else outcome
         if without.policy is Policy.SPLIT:
+            log.error("the collector refuses what we say of ourselves why=%s", without.why)
             return Outcome(Policy.HOLD, without.why, heard=True)
         if without.policy is Policy.DONE:
             bad = pendings[0]

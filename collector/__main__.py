@@ -9,8 +9,9 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from collector import VERSION
-from collector.config import ConfigError, read_collector_file
+from agent import VERSION
+from agent.strict import ConfigError
+from collector.config import read_collector_file
 from collector.ingest.access import Access, AccessError
 from collector.inventory.load import load
 from collector.inventory.problems import FolderError

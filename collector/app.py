@@ -113,6 +113,8 @@ class _Routes:
 
 async def _read(request: web.Request) -> bytes:
     check_size(request.content_length or 0)
+    if request.content.is_eof():  # it came along with its headers, as nearly all do
+        return request.content.read_nowait()
     chunks = []
     size = 0
     try:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
+from agent.strict import ConfigError
 from collector.inventory.problems import read_text
 from collector.inventory.yamltext import Document
 
@@ -21,14 +22,6 @@ MIN_KEEP_DAYS = 8.0
 LOOPBACK = ("127.0.0.0/8", "::1")
 
 Network = IPv4Network | IPv6Network
-
-
-class ConfigError(Exception):
-    """What a person has to mend: one line per mistake, all of them."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
 
 
 class Listen(Struct, frozen=True, kw_only=True):

@@ -73,7 +73,9 @@ class Reader:
 
         MalformedError: it claims to be one and cannot be read. TruncatedError: it is cut short.
         """
-        if len(wire) < HEADER_BYTES or wire[:2] != ident or not wire[2] & 0x80:  # QR: a response
+        if len(wire) < HEADER_BYTES or wire[:2] != ident:
+            return None
+        if wire[2] & 0xF8 != 0x80:  # QR says answer, the opcode that of a query
             return None
         lasting, ttl = without_ttls(wire)
         verdict = self._seen.get(lasting)
@@ -94,13 +96,14 @@ class Reader:
     def _parse(self, wire: bytes) -> QueryMessage | None:
         cut = bool(wire[2] & 0x02)  # TC
         try:
-            answer = dns.message.from_wire(self._query.id.to_bytes(2, "big") + wire[2:])
+            answer = dns.message.from_wire(wire)
         except DNSException as exc:
             raise (TruncatedError if cut else MalformedError)(_words(exc)) from exc
+        answer.id = self._query.id  # compared before; each attempt has one of its own
         if not isinstance(answer, QueryMessage) or not self._query.is_response(answer):
             return None
         if cut:
-            raise TruncatedError("does not fit a datagram")
+            raise TruncatedError("cut short, as its flag TC says")
         return answer
 
     def _judge(self, answer: QueryMessage) -> Verdict:
@@ -154,7 +157,7 @@ def without_ttls(wire: bytes) -> tuple[bytes, int | None]:
 
     Left out are the id and the TTLs of the answer and authority sections; not those of the
     additional section, where an OPT record keeps half of the rcode instead. What is left is as
-    telling as the whole: nothing but where records begin decides what is left out. (b"", None)
+    telling as the whole, but for names that point into a TTL, which no resolver writes. (b"", None)
     where records cannot be told apart: the parser will say why.
     """
     questions, answers, authorities = (int.from_bytes(wire[at : at + 2], "big") for at in (4, 6, 8))

@@ -43,12 +43,12 @@ _WallMs = Annotated[int, Meta(ge=0, le=_YEAR_9999_MS)]
 _Numbers = Annotated[dict[_Word, _Number], Meta(max_length=512)]
 
 
-class _Stamp(Stamp, frozen=True, kw_only=True):
+class _Stamp(Stamp, frozen=True, kw_only=True, gc=False):
     wall_ms: _WallMs
     mono_ns: Annotated[int, Meta(ge=0, le=_CENTURIES_NS)]
 
 
-class _Sample(Sample, frozen=True, kw_only=True, omit_defaults=True):
+class _Sample(Sample, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     check: _Word
     target: Annotated[str, Meta(min_length=1, max_length=1_024)]
     line: _OptionalWord = ""
@@ -66,7 +66,7 @@ class _Sample(Sample, frozen=True, kw_only=True, omit_defaults=True):
     attempt: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
 
 
-class _Batch(Batch, frozen=True, kw_only=True, omit_defaults=True):
+class _Batch(Batch, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     v: Annotated[int, Meta(ge=1)]
     agent: _Word
     boot: _BootId
