@@ -140,7 +140,7 @@ async def test_system(env, unbound, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "RESOLV_CONF", tmp_path / "resolv.conf")
     with pytest.raises(ProbeError, match=r"/resolv\.conf: cannot be read: No such file"):
         await ask(env, "system")
-    (tmp_path / "resolv.conf").write_text("# nameserver 192.0.2.1\nsearch test\nnameserver\n")
+    (tmp_path / "resolv.conf").write_text("# nameserver 192.0.2.1\nnameserver here\nnameserver\n")
     with pytest.raises(ProbeError, match=r"/resolv\.conf: expected a line `nameserver ADDRESS`$"):
         await ask(env, "system")
     (tmp_path / "resolv.conf").write_text("nameserver ::1 # ours\nnameserver 192.0.2.1\n")

@@ -30,19 +30,19 @@ def reader(kind="A", rcodes=("NOERROR",), addresses=(), name=NAME) -> Reader:
     return Reader(dns.message.make_query(name, kind), rcodes, addresses)
 
 
-def made(*records: str, rcode=0, flags=dns.flags.QR, name=NAME, kind="A") -> bytes:
+def made(*records: str, authority=(), rcode=0, flags=dns.flags.QR, name=NAME, kind="A") -> bytes:
     """Return an answer with the id of the vectors, of records in zone file form."""
     query = dns.message.make_query(name, kind)
     query.id = 0x1234
     answer = dns.message.make_response(query)
     answer.flags |= flags
     answer.set_rcode(rcode)
-    for record in records:
-        owner, ttl, rdtype, rdata = record.split(maxsplit=3)
-        rrset = dns.rrset.from_text(owner, int(ttl), "IN", rdtype, rdata)
-        answer.find_rrset(
-            answer.answer, rrset.name, rrset.rdclass, rrset.rdtype, create=True
-        ).update(rrset)
+    for section, texts in ((answer.answer, records), (answer.authority, authority)):
+        for text in texts:
+            owner, ttl, rdtype, rdata = text.split(maxsplit=3)
+            rrset = dns.rrset.from_text(owner, int(ttl), "IN", rdtype, rdata)
+            key = (rrset.name, rrset.rdclass, rrset.rdtype)
+            answer.find_rrset(section, *key, create=True).update(rrset)
     return answer.to_wire(max_size=65535)
 
 
@@ -213,6 +213,28 @@ def test_said_again_is_not_parsed_again(monkeypatch):
 
     assert again.verdict is first.verdict
     assert (first.ttl_seconds, again.ttl_seconds) == (60, 59)
+
+
+def test_ttls_of_the_authority():
+    """Those count down as well, so they are no news; but they are not the answer's."""
+    one = reader()
+    first, again = (
+        one.read(made(f"{NAME}. 60 A 192.0.2.1", authority=[f"test. {ttl} NS ns.test."]), IDENT)
+        for ttl in (30, 29)
+    )
+
+    assert again.verdict is first.verdict
+    assert first.verdict.authority_rrs == 1
+    assert first.ttl_seconds == again.ttl_seconds == 60
+
+
+def test_what_is_left_of_an_answer_is_none():
+    """A message that is what remains of a known one without its TTL is malformed all the same."""
+    one = reader("TXT")
+    whole = made(f'{NAME}. 60 TXT ""', kind="TXT")
+    assert one.read(whole, IDENT).verdict.found == '""'
+    with pytest.raises(MalformedError):
+        one.read(IDENT + without_ttls(whole)[0], IDENT)
 
 
 def test_remembers_a_limited_number():
