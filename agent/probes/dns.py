@@ -151,7 +151,7 @@ class Dns:
             sock = bound_socket(family, socket.SOCK_DGRAM, question.target.source)
         with sock, rec.phase("request"):
             sock.connect(question.address)  # the kernel now drops what comes from elsewhere
-            await loop.sock_sendall(sock, question.wire)
+            sock.send(question.wire)
             for _ in range(MOST_STRAYS):
                 wire = await loop.sock_recv(sock, BUFFER_BYTES)
                 answer = self._reader.read(wire, question.ident)
