@@ -74,7 +74,7 @@ def _peer(address: str) -> Send:
         body = "\n".join(lines) + "\n"
         url = f"http://{address}/metrics/job/thongsuot/site/{number % 148}"
         async with session.put(url, data=body.encode()) as answer:
-            assert answer.status == 200, await answer.text()
+            assert answer.ok, await answer.text()
 
     return send
 
