@@ -26,6 +26,7 @@ class Scripted:
         self.act = act
 
     async def run(self, target, rec):
+        """Do it."""
         await self.act(rec)
 
 
@@ -197,7 +198,11 @@ def test_runs_per_target_and_line():
     """A check becomes a run per target and line; totals of unchanged runs go on."""
     lines = [Line(name="vnpt", select="source", source="192.0.2.7")]
     check = Check(
-        id="tcp", kind="tcp", targets=["a.test:1", "b.test:2"], interval_seconds=5, lines=["", "vnpt"]
+        id="tcp",
+        kind="tcp",
+        targets=["a.test:1", "b.test:2"],
+        interval_seconds=5,
+        lines=("", "vnpt"),
     )
     counters = {("tcp", "a.test:1", ""): {"errors": 4.0}}
 
