@@ -87,7 +87,7 @@ class _Routes:
 
     async def _metrics(self, request: web.Request, *, live: bool) -> web.Response:
         if not self._centre.loaded:
-            raise _busy("what was open before the start is still being read")
+            raise _busy(self._centre.not_ready)
         zipped = "gzip" in request.headers.get("Accept-Encoding", "")
         headers = {"Content-Type": METRICS_TYPE, "Vary": "Accept-Encoding"}
         if zipped:

@@ -71,7 +71,10 @@ async def test_other_bytes_under_the_same_identity_are_a_conflict(journal, caplo
     assert await journal.append([other]) == [False]
     assert journal.conflicts == 1
     assert [one.body for one in await journal.read(0, 10)] == [first.body]
-    assert f"batch came again with other bytes, first kept identity={AGENT}/{BOOT}/1" in caplog.text
+    assert (
+        f"batches came again with other bytes, first kept count=1 first={AGENT}/{BOOT}/1"
+        in caplog.text
+    )
 
 
 async def test_identities_are_apart_by_agent_and_boot(journal):

@@ -1,0 +1,88 @@
+"""How much the spool keeps and for how long, and that what it gives up is counted."""
+
+import pytest
+
+from agent.wire import Ack
+from tests.agent.batches import OLD_BOOT, WALL_MS
+from tests.agent.spools import EVERYTHING, SMALL, ack, appended, opened, seqs
+
+WEEK_MS = 7 * 86_400_000
+
+
+def test_drops_the_oldest_when_there_is_too_much_and_counts_it(tmp_path):
+    """What is dropped and what waits add up to what was given; the total outlives a restart."""
+    with opened(tmp_path, SMALL) as spool:
+        appended(spool, 200)
+        state = spool.state
+        used = sum(path.stat().st_size for path in tmp_path.glob("*.seg"))
+
+    assert used <= SMALL.max_bytes
+    assert state.dropped_batches > 100
+    assert state.dropped_batches + state.pending_batches == 200
+    with opened(tmp_path, SMALL) as spool:
+        assert spool.state == state
+        waiting = seqs(spool.backlog(EVERYTHING))
+    assert waiting == list(range(state.dropped_batches + 1, 201))
+
+
+def test_a_dropped_segment_is_counted_once(tmp_path):
+    """A power cut between counting and deleting does not count it again."""
+    with opened(tmp_path, SMALL) as spool:
+        appended(spool, 8)
+        first = min(tmp_path.glob("*.seg"))
+        kept = first.read_bytes()
+        appended(spool, 200)
+        dropped = spool.state.dropped_batches
+    first.write_bytes(kept)
+    with opened(tmp_path, SMALL) as spool:
+        assert spool.state.dropped_batches == dropped
+        assert not first.exists()
+
+
+def test_drops_what_is_too_old(tmp_path):
+    """Age is judged by stamps of a synchronised clock."""
+    with opened(tmp_path, SMALL) as spool:
+        appended(spool, 10)
+        appended(spool, 1, wall_ms=WALL_MS + WEEK_MS + 1)
+
+        assert spool.state.dropped_batches > 0
+        assert spool.state.dropped_batches + spool.state.pending_batches == 11
+
+
+@pytest.mark.parametrize(("then", "now"), [(False, True), (True, False)])
+def test_a_wrong_clock_makes_nothing_old(tmp_path, then, now):
+    """A clock that was set after the fact, or is not set yet, costs no batch."""
+    with opened(tmp_path, SMALL) as spool:
+        appended(spool, 10, wall_ms=0, synchronised=then)
+        appended(spool, 10, wall_ms=WALL_MS, synchronised=now)
+
+        assert spool.state.dropped_batches == 0
+
+
+def test_unsynchronised_batches_are_as_old_as_what_follows_them(tmp_path):
+    """What was sealed before something too old is too old itself."""
+    with opened(tmp_path, SMALL) as spool:
+        appended(spool, 10, wall_ms=0, synchronised=False)
+        appended(spool, 10, wall_ms=WALL_MS)
+        appended(spool, 1, wall_ms=WALL_MS + WEEK_MS + 1)
+
+        assert spool.state.dropped_batches == 18
+
+
+def test_says_what_waits(tmp_path):
+    """How many, how much, since when: over restarts, and nothing when nothing waits."""
+    with opened(tmp_path, SMALL, boot=OLD_BOOT) as spool:
+        for number in range(10):
+            appended(spool, 1, boot=OLD_BOOT, wall_ms=WALL_MS + number)
+    with opened(tmp_path, SMALL) as spool:
+        appended(spool, 1, wall_ms=WALL_MS + 100)
+        spool.acknowledge([Ack(boot=OLD_BOOT, ranges=[(1, 3), (5, 10)])])
+
+        assert spool.state.pending_batches == 2
+        assert 100 < spool.state.pending_bytes < 2_000
+        assert spool.state.oldest_pending_ms == WALL_MS + 3
+        spool.acknowledge([Ack(boot=OLD_BOOT, ranges=[(4, 4)])])
+        assert spool.state.oldest_pending_ms == WALL_MS + 100
+        spool.acknowledge([ack(1, 1)])
+        assert (spool.state.pending_batches, spool.state.pending_bytes) == (0, 0)
+        assert spool.state.oldest_pending_ms is None
