@@ -45,6 +45,10 @@ format: $(VENV)/.dev  ## write the code in the house's form, mend what can be me
 packages:  ## the real programs the tests speak to (Debian packages; needs root)
 	@.ci/debian-packages
 
+.PHONY: bench
+bench: packages $(VENV)/.dev  ## measure beside the field's own tools, a quarter of an hour; writes docs/benchmarks.md
+	$(BIN)/python -m tests.bench
+
 .PHONY: wheel
 wheel: $(VENV)/.dev  ## build the wheel and start both commands from it in an environment of its own
 	@rm -rf build/wheel dist
