@@ -94,7 +94,7 @@ async def _run(programs: Programs) -> None:
     collector = [sys.executable, "-m", "collector"]
     config = HOME / "collector.yml"
     config.write_text(
-        "province: phu-tho\nstate_directory: state\n"
+        f"province: phu-tho\nstate_directory: state\nurl: {centre}\n"
         f"listen: {{host: 127.0.0.1, port: {ports['centre']}}}\n"
         "tls: {certificate: cert.pem, key: key.pem}\n"
     )

@@ -33,8 +33,10 @@ class Pager:
 
 
 def _text(receiver: str, alert: dict[str, Any]) -> str:
-    word = "MỞ" if alert["status"] == "firing" else "XONG"
     id_ = alert["labels"].get("id", alert["labels"]["alertname"])
     said = alert["annotations"]
-    text = said["description"] if alert["status"] == "firing" else said["summary"]
-    return f"{datetime.now().astimezone():%H:%M:%S}  {receiver}: {word} {id_} {text}"
+    if alert["status"] == "firing":
+        text = f"MỞ {id_} {said['description']}"
+    else:
+        text = f"XONG {id_} {said['summary']}, {said.get('where', '')}".rstrip(", ")
+    return f"{datetime.now().astimezone():%H:%M:%S}  {receiver}: {text}"

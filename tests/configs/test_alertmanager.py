@@ -54,7 +54,7 @@ def test_a_severity_has_its_receiver(severity, receiver):
     """Pages go to people, and so does a severity that nobody foresaw."""
     routed = amtool(
         "config", "routes", "test", f"--config.file={CONFIG}", f"--verify.receivers={receiver}",
-        f"severity={severity}", "id=20250701-0007",
+        f"severity={severity}", "id=phu-tho-250701-007",
     )  # fmt: skip
 
     assert routed.returncode == 0, routed.stdout + routed.stderr
@@ -74,9 +74,9 @@ def rendered(tmp_path: Path, template: str, status: str, ended: str) -> str:
     """Render a template for one incident that began at 09:31:00 in Việt Nam."""
     alert = {
         "status": status,
-        "labels": {"id": "20250701-0007"},
+        "labels": {"id": "phu-tho-250701-007"},
         "annotations": {
-            "summary": "Xã Thượng Cốc mất liên lạc",
+            "summary": "Mất liên lạc",
             "where": "Xã Thượng Cốc",
             "description": "Xã Thượng Cốc mất liên lạc từ 09:31.",
             "url": "https://wall.example/i/7",
@@ -108,19 +108,19 @@ def rendered(tmp_path: Path, template: str, status: str, ended: str) -> str:
         (
             "thongsuot.subject",
             "firing",
-            "[Thông Suốt] MỞ 20250701-0007 Xã Thượng Cốc mất liên lạc: Xã Thượng Cốc",
+            "[Thông Suốt] MỞ phu-tho-250701-007 Mất liên lạc: Xã Thượng Cốc",
         ),
         (
             "thongsuot.subject",
             "resolved",
-            "[Thông Suốt] XONG 20250701-0007 Xã Thượng Cốc mất liên lạc: Xã Thượng Cốc",
+            "[Thông Suốt] XONG phu-tho-250701-007 Mất liên lạc: Xã Thượng Cốc",
         ),
         ("thongsuot.text", "firing", "Xã Thượng Cốc mất liên lạc từ 09:31."),
         (
             "thongsuot.text",
             "resolved",
             (
-                "Đã thông lúc 09:42, kéo dài 11 phút: Xã Thượng Cốc mất liên lạc. "
+                "Đã thông lúc 09:42, kéo dài 11 phút: Mất liên lạc, Xã Thượng Cốc. "
                 "https://wall.example/i/7"
             ),
         ),

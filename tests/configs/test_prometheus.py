@@ -50,7 +50,7 @@ def test_the_rules_do_what_their_cases_say():
             "",
             "closed",
         ),
-        (" or timestamp(thongsuot_incident) - 1", "", "20250701-0009"),
+        (" or timestamp(thongsuot_incident) - 1", "", "phu-tho-250701-009"),
         ("for: 5s", "for: 4s", "ThongSuotCollectorDown"),
     ],
 )
