@@ -35,8 +35,11 @@ def where(incident: Incident, inventory: Inventory) -> Text:
 
 
 def site_name(site: Site) -> str:
-    """Return a site's name as people write it: a commune's kind belongs to it."""
-    return f"{site.kind.capitalize()} {site.name}" if site.kind in COMMUNE_KINDS else site.name
+    """Return a site's name as people write it: a commune's kind belongs to it, once."""
+    kind = site.kind.capitalize()
+    if site.kind not in COMMUNE_KINDS or site.name.startswith(f"{kind} "):
+        return site.name
+    return f"{kind} {site.name}"
 
 
 def local_time(moment: float, inventory: Inventory) -> str:

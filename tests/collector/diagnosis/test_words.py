@@ -2,7 +2,7 @@ import pytest
 from msgspec.structs import replace
 
 from collector.diagnosis.incident import Incident, Member
-from collector.diagnosis.words import local_time, title, where
+from collector.diagnosis.words import local_time, site_name, title, where
 from collector.inventory.model import Series, Text
 from tests.collector.a_province import DC, NOON, TCOC, YPHU, a_province, gateway
 
@@ -70,3 +70,11 @@ def test_where_names_the_place_and_what_still_fails(incident, vi, en):
 def test_times_are_local():
     """People read their own clock."""
     assert local_time(NOON, a_province()) == "12:00:00 01/07/2025"
+
+
+def test_a_commune_is_called_by_its_kind_once():
+    """Folders write `Xã Yên Phú` or `Yên Phú`; pages say `Xã Yên Phú` of both."""
+    site = a_province().sites[YPHU]
+
+    assert site_name(replace(site, name="Yên Phú")) == "Xã Yên Phú"
+    assert site_name(replace(site, name="Xã Yên Phú")) == "Xã Yên Phú"
