@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 DRIFT = 100e-6
 """How far two clocks may drift apart, seconds a second: a poor crystal."""
+ROUNDING = 1e-6
+"""What floats of today's UTC seconds can be off by in a calculation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,9 @@ class Anchor:
         """
         sent, arrived = sent_ns / 1e9, arrived_ns / 1e9
         error = ((arrived - sent) - (answered_at - received_at)) / 2
-        if error < 0 or answered_at < received_at:
+        if error < -ROUNDING or answered_at < received_at:
             return
+        error = max(error, ROUNDING)
         anchor = ((received_at - sent) + (answered_at - arrived)) / 2
         best = self._best
         if (

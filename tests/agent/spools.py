@@ -9,7 +9,7 @@ import msgspec
 from agent.config import SpoolLimits
 from agent.spool import Pending, Spool
 from agent.wire import Ack, Batch
-from tests.agent.batches import BOOT, make_batch
+from tests.agent.batches import BOOT, OLD_BOOT, make_batch
 
 EVERYTHING = 1 << 40
 SMALL = SpoolLimits(max_bytes=16_000)
@@ -53,3 +53,10 @@ def seqs(pendings: list[Pending]) -> list[int]:
 def lanes(spool: Spool) -> tuple[list[Pending], list[Pending]]:
     """Take all there is: live and backlog."""
     return spool.live(EVERYTHING), spool.backlog(EVERYTHING)
+
+
+def fill(directory: Path, number: int, limits: SpoolLimits | None = SMALL) -> dict[int, bytes]:
+    """Write a spool of an old boot; return what must be in it."""
+    with opened(directory, limits, boot=OLD_BOOT) as spool:
+        appended(spool, number, boot=OLD_BOOT)
+    return {seq: body_of(make_batch(boot=OLD_BOOT), seq) for seq in range(1, number + 1)}

@@ -1,6 +1,5 @@
 """What goes into the spool comes out, once, byte for byte, until the centre has it."""
 
-import logging
 import threading
 
 import msgspec
@@ -8,7 +7,7 @@ import pytest
 
 from agent import segments
 from agent.config import SpoolLimits
-from agent.spool import LIVE_BATCHES, MEMORY_BYTES, Pending, Spool, SpoolInUseError
+from agent.spool import LIVE_BATCHES, Pending, Spool, SpoolInUseError
 from agent.wire import MAX_BATCH_SAMPLES, Ack, Batch
 from tests.agent.batches import BOOT, OLD_BOOT, WALL_MS, make_batch
 from tests.agent.spools import (
@@ -17,7 +16,6 @@ from tests.agent.spools import (
     ack,
     appended,
     body_of,
-    lanes,
     opened,
     seqs,
 )
@@ -271,48 +269,6 @@ def test_one_agent_a_directory(tmp_path):
     assert str(caught.value) == f"{tmp_path}: another agent uses this spool"
     with opened(tmp_path, boot=OLD_BOOT):
         pass
-
-
-def test_goes_on_in_memory_while_there_is_no_disk(tmp_path, caplog):
-    """Batches go live from memory; when the disk is back they are on it, bytes and numbers kept."""
-    in_the_way = tmp_path / "state"
-    in_the_way.write_bytes(b"")
-    with opened(in_the_way / "spool") as spool:
-        appended(spool, LIVE_BATCHES + 2)
-
-        assert spool.state.failing == "Not a directory"
-        assert spool.state.pending_batches == LIVE_BATCHES + 2
-        assert spool.state.oldest_pending_ms == WALL_MS
-        live, backlog = lanes(spool)
-        assert seqs(backlog) == [1, 2]
-        spool.acknowledge([ack(1, 1)])
-        spool.release([*live, *backlog])
-        in_the_way.unlink()
-        appended(spool, 1)
-
-        assert spool.state.failing == ""
-        assert spool.state.pending_batches == LIVE_BATCHES + 2
-    with opened(in_the_way / "spool", boot=OLD_BOOT) as spool:
-        assert spool.backlog(EVERYTHING)[0].body == body_of(make_batch(), 2)
-        spool.release([])
-        assert spool.state.pending_batches == LIVE_BATCHES + 2
-    told = [record.message for record in caplog.records if record.levelno == logging.ERROR]
-    assert len(told) == 1, "told once, not each second"
-    assert told[0].startswith("spool: the disk refuses ")
-
-
-def test_memory_is_bounded_and_what_it_gives_up_is_counted(tmp_path):
-    """Without a disk the newest few minutes are kept, the rest is counted as dropped."""
-    (tmp_path / "state").write_bytes(b"")
-    with opened(tmp_path / "state" / "spool") as spool:
-        for _ in range(30):
-            spool.append(make_batch(samples=2000, detail="x" * 10))
-        state = spool.state
-
-        assert 0 < state.pending_bytes <= MEMORY_BYTES
-        assert state.dropped_batches + state.pending_batches == 30
-        assert state.dropped_batches > 0
-        assert seqs(spool.live(EVERYTHING))[-1] == 30
 
 
 def test_threads_may_use_it_at_once(tmp_path):

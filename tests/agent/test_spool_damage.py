@@ -1,7 +1,6 @@
 """Power cuts, rot, full disks: what was undamaged is kept, what was lost is counted."""
 
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -18,17 +17,9 @@ from agent import segments
 from agent.spool import LIVE_BATCHES
 from agent.wire import Ack
 from tests.agent.batches import BOOT, OLD_BOOT, make_batch
-from tests.agent.spools import EVERYTHING, SMALL, appended, body_of, opened, seqs
-from tests.programs import root
+from tests.agent.spools import EVERYTHING, SMALL, appended, body_of, fill, opened, seqs
 
 ROOT = Path(__file__).parents[2]
-
-
-def fill(directory: Path, number: int, limits=SMALL) -> dict[int, bytes]:
-    """Write a spool of an old boot; return what must be in it."""
-    with opened(directory, limits, boot=OLD_BOOT) as spool:
-        appended(spool, number, boot=OLD_BOOT)
-    return {seq: body_of(make_batch(boot=OLD_BOOT), seq) for seq in range(1, number + 1)}
 
 
 def contents(directory: Path, limits=SMALL) -> dict[int, bytes]:
@@ -239,91 +230,6 @@ def test_room_is_made_by_taking_away_what_is_damaged_first(tmp_path):
 
         assert spool.state.dropped_batches == 0
         assert not (tmp_path / "0000000007.damaged").exists()
-
-
-@contextmanager
-def no_file_larger_than(size: int):
-    """Let the kernel refuse to let files of this process grow, as a full disk does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-@pytest.mark.parametrize("room", [0, 1, 100, 500, 1000])
-def test_a_write_that_stops_half_way_is_taken_back(tmp_path, room):
-    """What the disk took of a record is cut off; batch and number live on in memory."""
-    with opened(tmp_path, boot=OLD_BOOT) as spool:
-        appended(spool, 2, boot=OLD_BOOT)
-        size = next(tmp_path.glob("*.seg")).stat().st_size
-        with no_file_larger_than(size + room):
-            while not spool.state.failing:
-                last = appended(spool, 1, boot=OLD_BOOT)[0]
-            state = spool.state
-        assert (state.failing, state.pending_batches) == ("File too large", last)
-        appended(spool, 1, boot=OLD_BOOT)
-        assert (spool.state.failing, spool.state.pending_batches) == ("", last + 1)
-    with opened(tmp_path) as spool:
-        assert seqs(spool.backlog(EVERYTHING)) == list(range(1, last + 2))
-        assert spool.state.damaged_records == 0
-
-
-@pytest.mark.real
-def test_a_full_disk(tmp_path):
-    """No space at all: live goes on from memory, acknowledgements count; with space it goes on."""
-    root()
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "none", str(disk)], check=True
-    )
-    try:
-        with opened(disk / "spool", boot=OLD_BOOT) as spool:
-            appended(spool, 10, boot=OLD_BOOT)
-            filler = disk / "filler"
-            with filler.open("wb") as file, pytest.raises(OSError):
-                file.write(bytes(1 << 20))
-            appended(spool, 40, boot=OLD_BOOT)
-
-            assert spool.state.failing == "No space left on device"
-            assert seqs(spool.live(EVERYTHING)) == list(range(51 - LIVE_BATCHES, 51))
-            spool.acknowledge([Ack(boot=OLD_BOOT, ranges=[(1, 5), (49, 50)])])
-            assert spool.state.pending_batches == 43
-            filler.unlink()
-            appended(spool, 1, boot=OLD_BOOT)
-            assert spool.state.failing == ""
-            assert spool.state.pending_batches == 44
-        with opened(disk / "spool") as spool:
-            assert seqs(spool.backlog(EVERYTHING)) == [*range(6, 49), 51]
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
-
-
-@pytest.mark.real
-def test_a_disk_that_became_read_only(tmp_path):
-    """What is on it is still sent, what is new goes through memory, and nothing is raised."""
-    root()
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "none", str(disk)], check=True)
-    try:
-        expected = fill(disk / "spool", 9)
-        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        with opened(disk / "spool", SMALL) as spool:
-            appended(spool, 1)
-
-            assert spool.state.failing == "Read-only file system"
-            backlog = spool.backlog(EVERYTHING)
-            assert {pending.seq: pending.body for pending in backlog} == expected
-            assert seqs(spool.live(EVERYTHING)) == [1]
-            spool.acknowledge(
-                [Ack(boot=OLD_BOOT, ranges=[(1, 9)]), Ack(boot=BOOT, ranges=[(1, 1)])]
-            )
-            assert spool.state.pending_batches == 0
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 CHILD = """
