@@ -9,7 +9,9 @@ from collector.config import Keep
 from collector.ingest.access import Access
 from collector.ingest.journal import Journal
 
-_SECONDS_A_DAY = 86_400.0
+REMOVE_SECONDS = 3_600.0
+SAVE_USED_SECONDS = 60.0
+_DAY = 86_400.0
 
 
 @contextmanager
@@ -20,7 +22,7 @@ def housekeeping(
 
     async def remove() -> None:
         await journal.remove(
-            received_before=wall() - keep.days * _SECONDS_A_DAY,
+            received_before=wall() - keep.days * _DAY,
             max_bytes=int(keep.gigabytes * 1e9),
         )
 
@@ -31,8 +33,8 @@ def housekeeping(
     scheduler = AsyncIOScheduler(
         timezone="UTC", job_defaults={"coalesce": True, "misfire_grace_time": None}
     )
-    scheduler.add_job(remove, "interval", hours=1)
-    scheduler.add_job(save_used, "interval", minutes=1)
+    scheduler.add_job(remove, "interval", seconds=REMOVE_SECONDS)
+    scheduler.add_job(save_used, "interval", seconds=SAVE_USED_SECONDS)
     scheduler.start()
     try:
         yield

@@ -101,4 +101,4 @@ class Refusal(Struct, frozen=True, kw_only=True):
     error: str
     """One sentence for people: what is wrong, where, what was expected."""
     code: str
-    """For programs: unauthorised, revoked, malformed, too_large, too_many, wrong_agent, busy."""
+    """For programs: unauthorised, revoked, malformed, too_large, too_many, wrong_agent, not_found, busy."""

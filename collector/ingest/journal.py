@@ -157,8 +157,8 @@ class Journal:
         self._closed = True
         if self._committing is not None:
             await self._committing
-        await self._write(self._writer.close)
         await self._read(lambda database: database.close())
+        await self._write(self._writer.close)  # the last to close folds the log into the file
         self._writing.shutdown()
         self._reading.shutdown()
 

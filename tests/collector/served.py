@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -37,7 +38,10 @@ class Served:
     def token(self, agent: str = AGENT) -> str:
         """Return an agent's token, made on first use."""
         if agent not in self.tokens:
-            self.tokens[agent] = self.centre.access.add(agent, time.time())
+            access, now = self.centre.access, time.time()
+            known = any(token.agent == agent for token in access.tokens())
+            make = partial(access.rotate, grace_seconds=0.0) if known else access.add
+            self.tokens[agent] = make(agent, now)
         return self.tokens[agent]
 
     def headers(self, agent: str = AGENT, **more: str) -> dict[str, str]:

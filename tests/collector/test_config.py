@@ -1,0 +1,107 @@
+from ipaddress import ip_network
+
+import pytest
+
+from agent.strict import ConfigError
+from collector.config import Keep, Listen, read_collector_file
+
+MINIMAL = "province: mau\nstate_directory: state\n"
+
+
+@pytest.fixture
+def home(tmp_path):
+    """Return a folder with what a collector.yml may point to."""
+    (tmp_path / "mau").mkdir()
+    for name in ("cert.pem", "key.pem"):
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def read(home, text: str):
+    """Read a collector.yml with this text."""
+    file = home / "collector.yml"
+    file.write_text(text, "utf-8")
+    return read_collector_file(file)
+
+
+def test_nothing_is_open_by_default(home):
+    """Two lines are enough; then only this machine may connect, look and scrape."""
+    config = read(home, MINIMAL)
+    assert config.listen == Listen(host="127.0.0.1", port=8443)
+    loopback = (ip_network("127.0.0.0/8"), ip_network("::1"))
+    assert (config.scrape_from, config.watch_from, config.proxies) == (loopback, loopback, ())
+    assert (config.province, config.state_directory) == (home / "mau", home / "state")
+    assert (config.tls, config.keep, config.url) == (None, Keep(), "")
+
+
+def test_everything_can_be_said(home):
+    """Paths are relative to the file."""
+    config = read(
+        home,
+        MINIMAL
+        + "url: https://tss.example/\n"
+        + "listen: {host: 0.0.0.0, port: 443}\n"
+        + "tls: {certificate: cert.pem, key: key.pem}\n"
+        + "proxies: [10.0.0.1]\n"
+        + "scrape_from: [10.0.0.0/24]\n"
+        + "watch_from: ['2001:db8::/32', 10.0.1.7]\n"
+        + "keep: {days: 90, gigabytes: 200}\n",
+    )
+    assert config.url == "https://tss.example"
+    assert config.tls is not None
+    assert (config.tls.certificate, config.tls.key) == (home / "cert.pem", home / "key.pem")
+    assert config.watch_from == (ip_network("2001:db8::/32"), ip_network("10.0.1.7"))
+    assert config.keep == Keep(days=90, gigabytes=200)
+
+
+TYPOS = """\
+province: mau
+listne: {}
+"""
+TYPOS_TOLD = """\
+collector.yml line 2, listne: unknown key; did you mean 'listen'?
+collector.yml line 1, state_directory: is missing"""
+WRONG = """\
+province: nowhere
+state_directory: state
+url: tss.example
+listen: {host: 0.0.0.0, port: 99999}
+scrape_from: [10.0.0.1/24, office, 0.0.0.0/0]
+keep: {days: 1, gigabytes: 0.5}
+"""
+WRONG_TOLD = """\
+collector.yml line 1, province: HOME/nowhere is no folder
+collector.yml line 3, url: found 'tss.example', expected https://…
+collector.yml line 4, listen.port: found 99999, expected 0 to 65535
+collector.yml line 6, keep.days: found 1, expected 8 or more
+collector.yml line 6, keep.gigabytes: found 0.5, expected 1 or more
+collector.yml line 5, scrape_from[1]: found '10.0.0.1/24', which is an address with a network's length; did you mean '10.0.0.0/24'?
+collector.yml line 5, scrape_from[2]: found 'office', expected an address or a network such as 10.1.2.0/24
+collector.yml line 5, scrape_from[3]: '0.0.0.0/0' lets the whole world in; name the networks
+collector.yml line 4, listen.host: '0.0.0.0' is reached from other machines, and tokens would pass in the clear: expected tls, or the proxies that end TLS before us, or a loopback address"""
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (TYPOS, TYPOS_TOLD),
+        (WRONG, WRONG_TOLD),
+        (
+            MINIMAL + "tls: {certificate: nothing.pem, key: key.pem}\n",
+            "collector.yml line 3, tls.certificate: HOME/nothing.pem is no file",
+        ),
+        ("[]\n", "collector.yml line 1: found a list, expected keys and values"),
+    ],
+)
+def test_all_mistakes_are_told_at_once(home, text, told):
+    """Each with its line, its key and what was expected."""
+    with pytest.raises(ConfigError) as caught:
+        read(home, text)
+    assert str(caught.value) == told.replace("HOME", str(home))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    """The first thing that goes wrong is the path."""
+    with pytest.raises(ConfigError) as caught:
+        read_collector_file(tmp_path / "collector.yml")
+    assert caught.value.problems == ["collector.yml: cannot be read: No such file or directory"]
