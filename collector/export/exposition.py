@@ -176,7 +176,7 @@ def _in_words(incident: Incident, inventory: Inventory, url: str) -> bytes:
         title=words.title(incident, inventory).vi,
         where=words.where(incident, inventory).vi,
         since=words.local_time(incident.since, inventory),
-        url=f"{url}/incidents/{incident.id}",
+        url=f"{url}/" if url else "",  # the wall lists it; a page of its own comes later
     )
     return f"{families.INCIDENT_INFO.name}{{{row}}} 1\n".encode()
 

@@ -50,7 +50,7 @@ thongsuot_check_up{site="05305",agent="05305",check="tthc",target="https://tthc.
 thongsuot_incident{id="phu-tho-250701-001",severity="page",cause="check_down",scope="site",site="05305",check="gateway",system="lan"} 1
 # HELP thongsuot_incident_info An open incident in words, 1.
 # TYPE thongsuot_incident_info gauge
-thongsuot_incident_info{id="phu-tho-250701-001",title="Sự cố: Kiểm tra gateway",where="Xã Yên Phú: 192.168.1.1",since="12:00:00 01/07/2025",url="https://centre.example/incidents/phu-tho-250701-001"} 1
+thongsuot_incident_info{id="phu-tho-250701-001",title="Sự cố: Kiểm tra gateway",where="Xã Yên Phú: 192.168.1.1",since="12:00:00 01/07/2025",url="https://centre.example/"} 1
 """
     )
 
