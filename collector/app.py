@@ -96,9 +96,10 @@ class _Routes:
         return web.Response(body=page, headers=headers)
 
     async def discover(self, request: web.Request) -> web.Response:
-        groups = [
-            {"targets": [request.host], "labels": {"province": self._centre.fleet.inventory.id}}
-        ]
+        here = request.headers.get("Host")
+        if not here:
+            raise Refused(HTTPStatus.BAD_REQUEST, "malformed", "Host: is missing, it is the target")
+        groups = [{"targets": [here], "labels": {"province": self._centre.fleet.inventory.id}}]
         return web.Response(body=msgspec.json.encode(groups), content_type="application/json")
 
     async def healthy(self, _: web.Request) -> web.Response:

@@ -26,15 +26,12 @@ def housekeeping(
             max_bytes=int(keep.gigabytes * 1e9),
         )
 
-    async def save_used() -> None:
-        access.save_used()
-
     # Late is better than never, and once is enough, however many were missed.
     scheduler = AsyncIOScheduler(
         timezone="UTC", job_defaults={"coalesce": True, "misfire_grace_time": None}
     )
     scheduler.add_job(remove, "interval", seconds=REMOVE_SECONDS)
-    scheduler.add_job(save_used, "interval", seconds=SAVE_USED_SECONDS)
+    scheduler.add_job(access.save_used, "interval", seconds=SAVE_USED_SECONDS)
     scheduler.start()
     try:
         yield

@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import signal
+import sqlite3
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +32,10 @@ async def serve(config: CollectorConfig, inventory: Inventory) -> None:
     """Take pushes and show the province until SIGTERM or SIGINT; SIGHUP reads the files again."""
     with _alone(config.state_directory):
         tls = _tls(config)
-        centre = Centre(config, inventory)
+        try:
+            centre = Centre(config, inventory)
+        except sqlite3.Error as exc:
+            raise StartError(f"{config.state_directory}: cannot be used: {exc}") from exc
         runner = make_runner(make_app(centre, config))
         await runner.setup()
         _spare_the_garbage_collector()

@@ -91,6 +91,10 @@ class Clocks:
         self._keep(candidate)
         return candidate
 
+    def forget(self, anchor: Anchor) -> None:
+        """Unlearn what could not be kept, so that the next push teaches it again."""
+        self._anchors.get(anchor.agent, {}).pop(anchor.machine_boot, None)
+
     def anchor(self, agent: str, machine_boot: str) -> Anchor | None:
         """Return what is known of one boot of an agent's machine."""
         return self._anchors.get(agent, {}).get(machine_boot)

@@ -58,6 +58,8 @@ class Intake:
         try:
             new = await self._journal.append(entries, [learned] if learned else ())
         except JournalError as exc:
+            if learned is not None:
+                self._clocks.forget(learned)
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "busy", str(exc)) from exc
         boots = dict.fromkeys(entry.boot for entry in entries)
         acks = [

@@ -270,13 +270,14 @@ async def test_a_full_disk_is_told_and_costs_no_liveness(here):
     database = here.centre.journal._writer._database
     database.execute(f"PRAGMA max_page_count = {database.pragma('page_count')}")
     big = [sample(facts={str(n): random.Random(n).randbytes(900).hex() for n in range(60)})]
-    status, headers, answer = await here.send(zipped(batch(1, samples=big)))
+    status, headers, answer = await here.send(zipped(batch(1, samples=big), machine_boot="c4" * 16))
     assert (status, headers["Retry-After"], json.loads(answer)) == (
         503,
         "1",
         {"code": "busy", "error": "the journal cannot be written: database or disk is full"},
     )
     assert here.centre.fleet.agents[AGENT].contact == "live"
+    assert here.centre._intake._clocks.anchor(AGENT, "c4" * 16) is None
     status, _, answer = await here.get("/-/ready")
     assert (status, json.loads(answer)["error"]) == (
         503,
@@ -402,6 +403,18 @@ async def test_a_collector_is_found_by_http_sd(here):
     assert json.loads(answer) == [
         {"targets": [here.url.removeprefix("http://")], "labels": {"province": "mau"}}
     ]
+
+
+async def test_without_a_host_there_is_no_target(here):
+    """HTTP/1.0 needs no Host, but then nobody knows under which name we were found."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(here.url.rsplit(":", 1)[1]))
+    writer.write(b"GET /sd HTTP/1.0\r\n\r\n")
+    async with asyncio.timeout(5):
+        answer = await reader.read()
+    assert b" 400 " in answer.splitlines()[0]
+    assert b"Host: is missing, it is the target" in answer
+    writer.close()
+    await writer.wait_closed()
 
 
 async def test_what_is_not_there_is_refused_in_our_words(here):

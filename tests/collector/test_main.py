@@ -168,6 +168,17 @@ def test_a_port_that_is_taken_is_told_in_one_line(home):
         assert "Traceback" not in ended.stderr
 
 
+def test_a_state_that_is_none_is_told_in_one_line(home):
+    """A damaged file is not overwritten: a person has to see it."""
+    (home / "state").mkdir()
+    (home / "state" / "journal.sqlite").write_bytes(b"no database at all" * 1_000)
+    ended = command("run", "-c", str(home / "collector.yml"))
+    assert (ended.returncode, ended.stderr) == (
+        1,
+        f"{home}/state: cannot be used: file is not a database\n",
+    )
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_orderly_end(home, number):
     """SIGTERM and SIGINT end it with 0, the journal closed and folded into one file."""

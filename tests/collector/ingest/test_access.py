@@ -157,13 +157,13 @@ def test_a_revoked_agent_gets_a_new_token(access):
     assert access.verify(f"Bearer {token}", NOW + 1) == "04792"
 
 
-def test_the_list_says_when_a_token_was_last_used(access, elsewhere):
+async def test_the_list_says_when_a_token_was_last_used(access, elsewhere):
     """Use is written once in a while, and read by the command line."""
     token = access.add("04792", NOW)
     access.add("04793", NOW)
     access.verify(f"Bearer {token}", NOW + 7)
     assert [row.last_used_at for row in elsewhere.tokens()] == [None, None]
-    access.save_used()
+    await access.save_used()
     assert [(row.agent, row.last_used_at) for row in elsewhere.tokens()] == [
         ("04792", NOW + 7),
         ("04793", None),
