@@ -4,7 +4,8 @@ Contact comes from pushes, state from samples; neither is read out of the other:
 
 - A series is *confirmed* by 2 of its last 3 attempts; where nothing was known one success is enough
   and two failures are needed. A sample with `error` (we could not measure) is no vote.
-- It is *unknown* once its newest vote is older than three intervals (10 s at least): not down.
+- It is *unknown* once its newest vote is older than three intervals: not down. At least 10 s, and
+  at least the patience with its agent, since a sample waits at the PC until its batch is sent.
 - Replay is history. A sample that is older than the newest of its series, already stale on arrival,
   or whose time nobody vouches for, changes no state; it may only become the newest sample shown.
 - An agent not heard for the profile's `silent_after_seconds` is *silent*; after `bye` it is
@@ -244,7 +245,8 @@ class Fleet:
         self._transitions += self._tiles.settle(state.site, since, now)
 
     def _patience(self, state: SeriesState) -> float:
-        return max(STALE_INTERVALS * state.interval * self._factor, STALE_SECONDS)
+        three = STALE_INTERVALS * state.interval * self._factor
+        return max(three, STALE_SECONDS, self._silent_after)
 
     def _read_profile(self, now: float) -> None:
         """Take the slower of the profiles in force now and a moment ago."""
@@ -254,9 +256,9 @@ class Fleet:
         ]
         default = self.inventory.profiles[self.inventory.default_profile]
         factor = max(profile.interval_factor for profile in profiles) / default.interval_factor
-        self._silent_after = max(profile.silent_after_seconds for profile in profiles)
-        if factor != self._factor:
-            self._factor = factor
+        silent_after = max(profile.silent_after_seconds for profile in profiles)
+        if (factor, silent_after) != (self._factor, self._silent_after):
+            self._factor, self._silent_after = factor, silent_after
             for state in self._agents.values():
                 state.stale_due = 0.0
 

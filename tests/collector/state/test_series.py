@@ -217,6 +217,20 @@ def test_a_faster_profile_makes_series_stale_sooner():
     assert fleet.series[tthc].state == "unknown"
 
 
+def test_a_series_is_believed_as_long_as_its_samples_wait_for_their_batch():
+    """Asked each second but sent each ten: between two batches it is not forgotten."""
+    calm = Profile(batch_seconds=10.0, silent_after_seconds=35.0)
+    inventory = replace(a_province(), profiles={"calm": calm}, default_profile="calm")
+    fleet = Fleet(inventory, started_at=NOON)
+    last = feed(fleet, GATEWAY, UP) - 1.0
+
+    fleet.tick(last + 35.0)
+    assert fleet.series[GATEWAY].state == "up"
+
+    fleet.tick(last + 35.001)
+    assert fleet.series[GATEWAY].state == "unknown"
+
+
 ATTEMPTS = st.lists(
     st.tuples(st.floats(0, 120), st.sampled_from([UP, DOWN, ERROR]), st.booleans()), max_size=30
 )
