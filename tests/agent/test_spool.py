@@ -183,6 +183,7 @@ def test_acknowledging_twice_or_too_much_changes_nothing(tmp_path):
         assert spool.state.pending_batches == 0
         appended(spool, 1)
 
+        assert spool.state.pending_batches == 1
         assert seqs(spool.live(EVERYTHING)) == [3]
 
 

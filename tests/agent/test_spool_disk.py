@@ -1,6 +1,7 @@
 """A disk that is full, read-only or not there: told, never raised, and nothing is lost meanwhile."""
 
 import logging
+import os
 import resource
 import subprocess
 from contextlib import contextmanager
@@ -40,6 +41,24 @@ def test_goes_on_in_memory_while_there_is_no_disk(tmp_path, caplog):
     told = [record.message for record in caplog.records if record.levelno == logging.ERROR]
     assert len(told) == 1, "told once, not each second"
     assert told[0].startswith("spool: the disk refuses ")
+
+
+def test_waits_for_the_disk_before_it_returns(tmp_path, monkeypatch):
+    """All that was written is asked to be on disk; what pretends so only a power cut would show."""
+    synced = []
+    real = os.fdatasync
+
+    def recorded(fd):
+        real(fd)
+        synced.append(os.fstat(fd).st_size)
+
+    monkeypatch.setattr(os, "fdatasync", recorded)
+    with opened(tmp_path) as spool:
+        for number in (1, 2, 3):
+            appended(spool, 1)
+
+            assert len(synced) == number
+            assert synced[-1] == next(tmp_path.glob("*.seg")).stat().st_size
 
 
 def test_memory_is_bounded_and_what_it_gives_up_is_counted(tmp_path):

@@ -73,7 +73,7 @@ TROUBLE = {"reset": reset, "half an answer": half, "redirect": elsewhere} | {
 async def test_trouble_on_the_way_costs_nothing(tmp_path, instead):
     """Whatever comes back that is not the collector's word, the same bytes are sent again."""
     async with (
-        running_centre(first(3, instead)) as centre,
+        running_centre(first(12, instead)) as centre,
         running_agent(tmp_path, centre) as agent,
     ):
         agent.seal(12)
