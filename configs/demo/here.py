@@ -79,7 +79,6 @@ def write_province(folder: Path, names: dict[str, str | None]) -> list[str]:
     demo = yaml.safe_load((DEMO / "demo.yml").read_text("utf-8"))
     province = yaml.safe_load((folder / "province.yml").read_text("utf-8"))
     province["systems"] |= demo["systems"]
-    province["default_profile"] = "fast"  # who tries it waits for it
     del province["office_hours"]  # who tries it may do so at night
     province["default_profile"] = "fast"  # as on the day: whoever breaks something sees it at once
     checks, left_out = [], []
