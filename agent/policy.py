@@ -41,6 +41,7 @@ BY_CODE = {
     "malformed": Policy.SPLIT,
     "too_large": Policy.SPLIT,
     "too_many": Policy.WAIT,
+    "not_found": Policy.RETRY,
     "busy": Policy.WAIT,
 }
 """Codes of `Refusal`; one that is not here, of a later collector, is tried again."""
