@@ -1,6 +1,7 @@
 """One attempt: deadline, duration, classification, and the sample that comes of it."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -95,7 +96,9 @@ async def attempt(run: Run, number: int, stamp: Callable[[], Stamp] = read_stamp
         start=start,
         duration=round(duration, 6),
         phases={name: round(seconds, 7) for name, seconds in rec.phases.items()},
-        values={name: _short(number) for name, number in rec.values.items()},
+        values={
+            name: _short(number) for name, number in rec.values.items() if math.isfinite(number)
+        },  # JSON has no word for what is not finite, and it measured nothing
         counters=dict(run.counters),
         facts=rec.facts,
         failure=failure,

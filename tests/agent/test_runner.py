@@ -182,6 +182,19 @@ async def test_expect_unreachable(failure, expected):
     assert expected == sample.failure
 
 
+async def test_not_finite_is_not_measured():
+    """NaN and infinity are no measurements: absent, for they would not survive the wire."""
+
+    async def act(rec):
+        rec.value("nan", float("nan"))
+        rec.value("infinite", float("inf"))
+        rec.value("fine", 1)
+
+    sample = await sample_of(act)
+
+    assert {"fine": 1} == sample.values
+
+
 async def test_sample_survives_the_wire():
     """What the runner makes decodes as what it made."""
 
