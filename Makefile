@@ -28,7 +28,7 @@ test: packages $(VENV)/.dev static  ## everything CI runs; as root it installs t
 
 .PHONY: check
 check: $(VENV)/.dev static  ## format, lint, types, fast tests: under a minute
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow" -n 4 --dist worksteal
 
 .PHONY: static
 static: $(VENV)/.dev
