@@ -6,7 +6,6 @@ from pathlib import Path
 from agent.config import read_agent_file
 from agent.probes import PROBES
 from agent.wire import Failure
-from collector.config import read_collector_file
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,26 +15,6 @@ def test_agent_example():
     read = read_agent_file(ROOT / "configs/agent.example.yml")
 
     assert PROBES.keys() == {check.kind for check in read.checks}
-
-
-def test_collector_example():
-    """collector.example.yml is accepted as it stands."""
-    read_collector_file(ROOT / "configs/collector.example.yml")
-
-
-def test_collector_example_uncommented(tmp_path):
-    """The parts of collector.example.yml that are commented out are right too."""
-    text = (ROOT / "configs/collector.example.yml").read_text("utf-8")
-    file = tmp_path / "collector.yml"
-    file.write_text(re.sub(r"^# (?=\w+: )", "", text.split("\n\n", 1)[1], flags=re.MULTILINE))
-    (tmp_path / "provinces/phu-tho").mkdir(parents=True)
-    for name in ("cert.pem", "key.pem"):
-        (tmp_path / name).touch()
-
-    read = read_collector_file(file)
-
-    assert read.tls is not None
-    assert 2 == len(read.scrape_from) == len(read.watch_from)
 
 
 def test_documents_name_every_probe_and_no_other():
