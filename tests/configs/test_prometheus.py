@@ -1,5 +1,6 @@
 """The shipped files for Prometheus, under Prometheus's own tools."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from collector.export import families
 from tests.programs import program
 
 SHIPPED = Path(__file__).parents[2] / "configs" / "prometheus"
@@ -75,4 +77,22 @@ def test_one_series_has_one_writer():
 
     assert [job["metrics_path"] for job in jobs] == ["/metrics/live", "/metrics"]
     assert jobs[0]["static_configs"] == jobs[1]["static_configs"]
-    assert jobs[1]["metric_relabel_configs"][0]["action"] == "drop"
+    dropped = jobs[1]["metric_relabel_configs"][0]
+    assert dropped["action"] == "drop"
+    live = (
+        families.SITE_UP,
+        families.SITE_LAST_SEEN,
+        families.CHECK_UP,
+        families.INCIDENT,
+        families.INCIDENT_INFO,
+    )
+    assert [family.name for family in live if not re.fullmatch(dropped["regex"], family.name)] == []
+
+
+def test_rules_use_only_names_that_the_collector_has():
+    """A metric that is renamed in the code is missed here, not on the day."""
+    known = {family.name for family in vars(families).values() if hasattr(family, "name")}
+
+    rules = (SHIPPED / "thongsuot.rules.yml").read_text("utf-8")
+
+    assert set(re.findall(r"\bthongsuot_\w+", rules)) <= known
