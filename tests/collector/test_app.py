@@ -170,12 +170,15 @@ async def test_a_body_that_never_says_how_long_it_is_is_cut_off(here):
     """Chunk after chunk is counted while it comes."""
 
     async def endless():
-        for _ in range(64):
+        while True:
             yield bytes(64 << 10)
 
-    async with here.session.post(
-        f"{here.url}/api/v1/batches", data=endless(), headers=here.headers()
-    ) as answer:
+    async with (
+        asyncio.timeout(5),
+        here.session.post(
+            f"{here.url}/api/v1/batches", data=endless(), headers=here.headers()
+        ) as answer,
+    ):
         assert answer.status == 413
     await here.push(batch(1))
 

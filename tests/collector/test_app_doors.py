@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import time
 import zlib
 
@@ -19,6 +20,16 @@ async def here(tmp_path):
     """Return a running collector."""
     async with served(tmp_path) as running:
         yield running
+
+
+async def test_a_collector_that_lost_its_state_goes_on_above_what_it_gave_out(tmp_path):
+    """Agents refuse a version that goes back: a new disk must not begin at 1."""
+    began = int(time.time())
+    async with served(tmp_path) as here:
+        before = here.centre.told(AGENT)
+    shutil.rmtree(tmp_path / "state")
+    async with served(tmp_path) as here:
+        assert here.centre.told(AGENT).version >= before.version >= began
 
 
 async def test_the_pages_wait_until_everything_is_known_again(tmp_path, monkeypatch):
@@ -223,14 +234,23 @@ async def test_the_wall_is_served(here):
     assert "Tỉnh Mẫu" in page.decode()
 
 
-async def test_an_unsure_clock_is_counted(here):
+async def test_an_unsure_clock_is_counted(here, monkeypatch):
     """Samples that nobody vouches for, and such as lie ahead, are kept, counted, not applied."""
+    applied = []
+    apply = here.centre.fleet.apply
+
+    def noting(agent, sample, at, *, trusted, now):
+        applied.append((sample.start.mono_ns // 10**9, trusted))
+        apply(agent, sample, at, trusted=trusted, now=now)
+
+    monkeypatch.setattr(here.centre.fleet, "apply", noting)
     ahead = sample(check="gateway", target="192.0.2.1", start=stamp(mono=9_999))
     now = sample(check="gateway", target="192.0.2.1", start=stamp(mono=999))
     old = batch(2, machine_boot="never", synchronised=False)
     await here.push(batch(1, samples=[ahead, now]), old)
     kept = await here.centre.journal.read(0, 10)
     assert [(one.trusted, one.quarantined) for one in kept] == [(True, [0]), (False, [])]
+    assert applied == [(999, True), (1_000, False)]
     assert here.metric("thongsuot_ingest_quarantined_samples_total") == 1
     assert here.metric("thongsuot_ingest_untrusted_samples_total") == 1
     (series,) = [

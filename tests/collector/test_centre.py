@@ -65,6 +65,19 @@ async def test_what_was_up_is_up_after_a_restart(tmp_path):
         assert here.centre.fleet.agents[AGENT].contact == "live"
 
 
+async def test_what_is_long_past_at_the_start_is_unknown_since_then(tmp_path):
+    """After minutes away nothing is known, and known since when: not since our own start."""
+    ahead = 0.0
+    async with served(tmp_path, wall=lambda: time.time() + ahead) as here:
+        await report(here, 1, None, None)
+        last = gateway(here).at
+    ahead = 300.0
+    async with served(tmp_path, wall=lambda: time.time() + ahead) as here:
+        await until(lambda: gateway(here).state == "unknown", what="stale")
+        await asyncio.sleep(0.3)
+        assert gateway(here).since == last
+
+
 async def test_an_incident_outlives_restarts_under_its_name(tmp_path):
     """Opened once, on the page at once after each start, closed once."""
     async with served(tmp_path) as here:
