@@ -1,7 +1,8 @@
 """Housekeeping: the few jobs that go by the calendar."""
 
+import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
@@ -20,18 +21,24 @@ def housekeeping(
 ) -> Iterator[None]:
     """Keep the journal within its bounds each hour, note the tokens' use each minute."""
 
+    # At the end the scheduler cancels what runs, and would report that as a failed job.
+    async def save_used() -> None:
+        with suppress(asyncio.CancelledError):
+            await access.save_used()
+
     async def remove() -> None:
-        await journal.remove(
-            received_before=wall() - keep.days * _DAY,
-            max_bytes=int(keep.gigabytes * 1e9),
-        )
+        with suppress(asyncio.CancelledError):
+            await journal.remove(
+                received_before=wall() - keep.days * _DAY,
+                max_bytes=int(keep.gigabytes * 1e9),
+            )
 
     # Late is better than never, and once is enough, however many were missed.
     scheduler = AsyncIOScheduler(
         timezone="UTC", job_defaults={"coalesce": True, "misfire_grace_time": None}
     )
     scheduler.add_job(remove, "interval", seconds=REMOVE_SECONDS)
-    scheduler.add_job(access.save_used, "interval", seconds=SAVE_USED_SECONDS)
+    scheduler.add_job(save_used, "interval", seconds=SAVE_USED_SECONDS)
     scheduler.start()
     try:
         yield
