@@ -7,6 +7,7 @@ on above every number it ever gave out.
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -49,14 +50,25 @@ class AgentConfigs:
         self.told: Mapping[str, Told] = {}
         """By agent."""
         self._database = open_database(path, _SCHEMA)
+        self._failing = False
         self._followed: tuple[Inventory | None, Profile | None] = (None, None)
 
     async def follow(self, inventory: Inventory, now: float) -> None:
-        """Bring `told` to an inventory and the profile in force; cheap while both stay."""
+        """Bring `told` to an inventory and the profile in force; cheap while both stay.
+
+        While the disk takes no number, agents go on by what they were told.
+        """
         profile = inventory.profile_at(datetime.fromtimestamp(now, UTC))
         known, known_profile = self._followed
         if inventory is not known or profile != known_profile:
-            self.told = await asyncio.to_thread(self._number, inventory, profile, now)
+            try:
+                self.told = await asyncio.to_thread(self._number, inventory, profile, now)
+            except (sqlite3.Error, OSError) as exc:
+                if not self._failing:  # the first of a streak
+                    log.error("configurations cannot be numbered error=%s", exc)  # noqa: TRY400 - no bug of ours
+                self._failing = True
+                return
+            self._failing = False
             self._followed = (inventory, profile)
             log.info(
                 "configurations in force agents=%d batch_seconds=%g",

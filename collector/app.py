@@ -62,10 +62,14 @@ class _Routes:
         self._centre = centre
 
     async def take_push(self, request: web.Request) -> web.Response:
-        agent = self._centre.verify(request.headers.get("Authorization"))
-        body = await _read(request)
-        encoding = request.headers.get("Content-Encoding", "").lower()
-        answer = await self._centre.receive(agent, body, encoding)
+        try:
+            agent = self._centre.verify(request.headers.get("Authorization"))
+            body = await _read(request)
+            encoding = request.headers.get("Content-Encoding", "").lower()
+            answer = await self._centre.receive(agent, body, encoding)
+        except Refused as refused:
+            self._centre.own.refused.labels(refused.code).inc()
+            raise
         return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
 
     async def show_config(self, request: web.Request) -> web.Response:

@@ -53,6 +53,8 @@ class Beat:
         self._wall = wall
         self._unsaved: dict[str, Change] = {}
         self._conflicts = 0
+        self._unknown_series = 0
+        self._failing = False
         self._clocks_differ = 0.0
         self._contacts_due = 0.0
 
@@ -60,6 +62,7 @@ class Beat:
         """Beat until told to stop, then save what is known."""
         loop = asyncio.get_running_loop()
         self._clocks_differ = self._wall() - loop.time()
+        self._unknown_series = self._fleet.unknown_series  # those of the past were counted then
         due = loop.time()
         while not stopping.is_set():
             due += TICK_SECONDS
@@ -79,7 +82,6 @@ class Beat:
     async def tick(self, monotonic: float) -> None:
         """Look at everything once."""
         now = self._wall()
-        await self._configs.follow(self._fleet.inventory, now)
         self._fleet.tick(now)
         changes = self._incidents.observe(self._fleet, now)
         for change in changes:
@@ -97,8 +99,8 @@ class Beat:
             self._contacts_due = monotonic + CONTACTS_SECONDS
         if changes:
             self._exposition.show(self._incidents.open.values())
-        self._own.conflicts.inc(self._journal.conflicts - self._conflicts)
-        self._conflicts = self._journal.conflicts
+        self._count()
+        await self._configs.follow(self._fleet.inventory, now)
 
     async def _save(self) -> None:
         changes, self._unsaved = self._unsaved, {}
@@ -107,7 +109,18 @@ class Beat:
         except (sqlite3.Error, OSError) as exc:
             # A page that is not written down still has to go out; writing is tried again.
             self._unsaved = {**changes, **self._unsaved}
-            log.error("incidents cannot be written error=%s", exc)  # noqa: TRY400 - no bug of ours
+            if not self._failing:  # the first of a streak
+                log.error("incidents cannot be written error=%s", exc)  # noqa: TRY400 - no bug of ours
+            self._failing = True
+        else:
+            self._failing = False
+
+    def _count(self) -> None:
+        """Bring our own counters up to what the rooms below have counted."""
+        conflicts, unknown = self._journal.conflicts, self._fleet.unknown_series
+        self._own.conflicts.inc(conflicts - self._conflicts)
+        self._own.unknown_series.inc(unknown - self._unknown_series)
+        self._conflicts, self._unknown_series = conflicts, unknown
 
     def _mind_the_gap(self, late: float, monotonic: float) -> None:
         now = self._wall()

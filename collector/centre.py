@@ -8,6 +8,7 @@ but the pages that Prometheus reads answer 503: a page that lacks an open incide
 
 import asyncio
 import logging
+import sqlite3
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -149,7 +150,6 @@ class Centre:
 
     async def _apply(self, entries: Iterable[NewEntry], *, replay: bool = False) -> None:
         """Give the fleet its samples, a few at a time: the loop has others to serve."""
-        before = self.fleet.unknown_series
         done = 0
         for entry in entries:
             now = entry.received_at if replay else self._wall()
@@ -162,8 +162,6 @@ class Centre:
             if done >= _APPLIED_AT_ONCE:
                 done = 0
                 await asyncio.sleep(0)
-        if not replay:
-            self.own.unknown_series.inc(self.fleet.unknown_series - before)
 
     def _count(self, size: int, batches: int, kept: Kept) -> None:
         own = self.own
@@ -190,7 +188,14 @@ class Centre:
             own=self.own,
             wall=self._wall,
         )
-        await self._replay(stopping)
+        try:
+            await self._replay(stopping)
+        except (sqlite3.Error, OSError) as exc:
+            # What comes in now matters more: without the past all is unknown for some seconds.
+            log.error("the journal's last minutes cannot be read error=%s", exc)  # noqa: TRY400 - no bug of ours
+        for agent, (push, at) in self._early.items():
+            self.fleet.heard(agent, push, at)
+        self._early.clear()
         self._exposition.show(self.incidents.open.values())
         self.fleet.pardon(self._wall())
         self.loaded = True
@@ -208,9 +213,6 @@ class Centre:
             entries = await self.journal.read(after, _REPLAYED_AT_ONCE)
             await self._apply(entries, replay=True)
             after = entries[-1].id if entries else after + _REPLAYED_AT_ONCE
-        for agent, (push, at) in self._early.items():
-            self.fleet.heard(agent, push, at)
-        self._early.clear()
 
 
 async def _away_if(size: int, work: Callable[[], T]) -> T:

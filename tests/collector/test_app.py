@@ -71,7 +71,8 @@ async def test_what_the_inventory_does_not_know_is_kept_and_shown_nowhere(here):
     unknown = sample(check="gone", target='x"} 1\nevil 1', kind="icmp")
     await here.push(batch(1, samples=[unknown, sample(check="gateway", target="192.0.2.1")]))
     assert await here.kept() == [(AGENT, 1)]
-    assert here.metric("thongsuot_ingest_unknown_series_samples_total") == 1
+    unknown = "thongsuot_ingest_unknown_series_samples_total"
+    await until(lambda: here.metric(unknown) == 1, what="counted")
     _, _, page = await here.get("/metrics")
     assert b'check="gateway"' in page
     assert b"gone" not in page
@@ -162,6 +163,7 @@ async def test_a_bad_push_is_refused_whole(here, name):
     assert sent["Content-Type"].startswith("application/json")
     assert ("WWW-Authenticate" in sent) == (status == 401)
     assert await here.kept() == []
+    assert here.metric(f'thongsuot_ingest_refused_total{{code="{code}"}}') == 1
     await here.push(batch(1))
     assert await here.kept() == [(AGENT, 1)]
 

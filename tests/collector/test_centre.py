@@ -249,3 +249,38 @@ async def test_a_bad_folder_keeps_the_old_one(tmp_path):
         assert here.centre.fleet.inventory is before
         assert here.metric("thongsuot_inventory_refused") == 1
         await here.push(batch(1))
+
+
+async def test_a_past_that_cannot_be_read_stops_nobody(tmp_path, monkeypatch, caplog):
+    """A disk that lost the journal's last pages: said once, then the present is watched."""
+
+    async def broken(*_):
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    async with served(tmp_path) as here:
+        await here.push(batch(1))
+    monkeypatch.setattr("collector.ingest.journal.Journal.read", broken)
+    async with served(tmp_path) as here:
+        assert "last minutes cannot be read error=database disk image is malformed" in caplog.text
+        await report(here, 2, Failure.TIMEOUT, Failure.TIMEOUT)
+        await until_lines(here, 1)
+
+
+async def test_a_disk_that_takes_no_numbers_stops_no_page(tmp_path, monkeypatch, caplog):
+    """Agents go on by what they were told, faults are paged, and the numbers come later."""
+    now = REHEARSAL - 60
+    async with served(tmp_path, wall=lambda: now) as here:
+        calm = here.centre.told(AGENT)
+        with monkeypatch.context() as patch:
+
+            def full(*_):
+                raise sqlite3.OperationalError("database or disk is full")
+
+            patch.setattr("collector.agent_configs.AgentConfigs._number", full)
+            now = REHEARSAL
+            await until(lambda: "configurations cannot be numbered" in caplog.text, what="told")
+            await report(here, 1, Failure.TIMEOUT, Failure.TIMEOUT)
+            await until_lines(here, 1)
+            assert here.centre.told(AGENT) == calm
+        await until(lambda: here.centre.told(AGENT) != calm, what="numbered")
+        assert caplog.text.count("configurations cannot be numbered") == 1
