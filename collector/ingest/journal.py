@@ -26,7 +26,7 @@ from collector.ingest.writer import Append, Committed, Writer, read_boot, read_h
 
 log = logging.getLogger(__name__)
 
-WINDOW_SECONDS = 0.02
+WINDOW_SECONDS = 0.01
 """The first append of a group waits this long for others to join."""
 MAX_WAITING_BYTES = 64 << 20
 """More than this before the disk, and agents are asked to keep theirs for a while."""
