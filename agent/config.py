@@ -20,6 +20,8 @@ from agent.probes.base import Source
 from agent.strict import ConfigError, convert, read_yaml
 
 MIN_INTERVAL_SECONDS = 1.0
+MAX_TIMEOUT_SECONDS = 120.0
+"""A minute of media, and what goes before and after it."""
 MAX_CHECKS = 500
 MAX_RUNS_PER_SECOND = 100.0
 ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -167,8 +169,11 @@ def _mistakes_of_check(check: Check, selectable: set[str]) -> Iterator[str]:
             f"interval_seconds is {check.interval_seconds:g}, "
             f"expected {MIN_INTERVAL_SECONDS:g} or more"
         )
-    if not 0 < check.timeout_seconds <= 60:
-        yield f"timeout_seconds is {check.timeout_seconds:g}, expected more than 0, at most 60"
+    if not 0 < check.timeout_seconds <= MAX_TIMEOUT_SECONDS:
+        yield (
+            f"timeout_seconds is {check.timeout_seconds:g}, "
+            f"expected more than 0, at most {MAX_TIMEOUT_SECONDS:g}"
+        )
     if not check.targets:
         yield "targets: expected at least one"
     for line in check.lines:

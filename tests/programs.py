@@ -23,6 +23,14 @@ DEBIAN_PACKAGE = {
     "ip": "iproute2",
     "nft": "nftables",
     "openssl": "openssl",
+    "chronyd": "chrony",
+    "turnserver": "coturn",
+    "turnutils_peer": "coturn",
+    "kamailio": "kamailio",
+    "sipp": "sip-tester",
+    "postfix": "postfix",
+    "dovecot": "dovecot-imapd",
+    "slapd": "slapd",
 }
 
 

@@ -16,3 +16,6 @@ PROBES: dict[str, type[Probe]] = {
     "tcp": Tcp,
     "tls": Tls,
 }
+
+BY_SLOT = frozenset({"media", "throughput"})
+"""Kinds that load what many share: never run by the schedule, only when the centre says so."""

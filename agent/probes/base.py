@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from agent.wire import Failure
+from agent.wire import Failure, Slot
 
 T = TypeVar("T")
 
@@ -23,6 +23,20 @@ class Value:
     help: str
     counter: bool = False
     """Counted per attempt with `Recorder.count`; the runner keeps the total since boot."""
+    labels: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Labels of the metric and the closed list of each one's words: one number for each
+    combination, recorded as `name.word.word`."""
+
+    def keys(self) -> dict[str, str]:
+        """Return each number's key in a sample -> its labels as Prometheus writes them."""
+        found = {self.name: ""}
+        for label, words in self.labels:
+            found = {
+                f"{key}.{word}": f'{known},{label}="{word}"'
+                for key, known in found.items()
+                for word in words
+            }
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +54,8 @@ class Target:
     name: str
     line: str = ""
     source: Source | None = None
+    slot: Slot | None = None
+    """The centre's leave, for the kinds of BY_SLOT."""
 
 
 class Recorder:
@@ -72,9 +88,9 @@ class Recorder:
         """Add a duration that was measured elsewhere, as by the kernel's receive stamps."""
         self.phases[name] = self.phases.get(name, 0.0) + seconds
 
-    def value(self, name: str, number: float) -> None:
-        """Report a number of this attempt under one of the probe's `values`."""
-        self.values[name] = number
+    def value(self, name: str, number: float, *words: str) -> None:
+        """Report a number of this attempt under one of the probe's `values`, by its labels' words."""
+        self.values[".".join((name, *words))] = number
 
     def count(self, name: str, number: float) -> None:
         """Add to one of the probe's counters."""

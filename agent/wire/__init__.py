@@ -20,11 +20,14 @@ from agent.wire.push import (
 )
 from agent.wire.ranges import Ranges
 from agent.wire.sample import WIRE_VERSION, Batch, Sample, Stamp
+from agent.wire.slot import Slot
+from agent.wire.stream import STREAMS, Stream, StreamName
 
 __all__ = [
     "MAX_BATCH_SAMPLES",
     "MAX_PUSH_BYTES",
     "MAX_PUSH_INFLATED_BYTES",
+    "STREAMS",
     "WIRE_VERSION",
     "Ack",
     "Answer",
@@ -36,6 +39,9 @@ __all__ = [
     "Ranges",
     "Refusal",
     "Sample",
+    "Slot",
     "SpoolState",
     "Stamp",
+    "Stream",
+    "StreamName",
 ]

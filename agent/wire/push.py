@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec import Raw, Struct
 
 from agent.wire.sample import Stamp
+from agent.wire.slot import Slot
 
 MAX_BATCH_SAMPLES = 2_000
 MAX_PUSH_BYTES = 1 << 20
@@ -93,6 +94,8 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One for each boot whose batches came in this push."""
     config: int = 0
     """Newest configuration version for this agent; fetch it when it differs."""
+    slots: list[Slot] = []
+    """Those of this agent that begin soon."""
 
 
 class Refusal(Struct, frozen=True, kw_only=True):

@@ -104,8 +104,8 @@ class Layout(Struct, frozen=True):
     """Phase -> the label it gets."""
     duration: str
     """Family of the phases."""
-    values: Mapping[str, str]
-    """Value -> family."""
+    values: Mapping[str, tuple[str, str]]
+    """Value -> family, and the labels it gets."""
     counters: Mapping[str, tuple[tuple[str, str], ...]]
     """Total -> its families, and its name in each."""
 
@@ -114,7 +114,12 @@ def _layout(probe: type[Probe]) -> Layout:
     return Layout(
         phases={phase: f',phase="{phase}"' for phase in probe.phases},
         duration=f"probe_{probe.kind}_duration_seconds",
-        values={row.name: f"probe_{row.name}" for row in probe.values if not row.counter},
+        values={
+            key: (f"probe_{row.name}", labels)
+            for row in probe.values
+            if not row.counter
+            for key, labels in row.keys().items()
+        },
         counters={
             **_RUNNER_COUNTERS,
             **{

@@ -172,11 +172,12 @@ def _render_sample(sample: Sample, row: str, found: defaultdict[str, list[str]])
         else:
             found[layout.duration].append(f"{layout.duration}{{{row}{phase}}} {seconds}\n")
     for name, number in sample.values.items():
-        family = layout.values.get(name)
-        if family is None:
+        place = layout.values.get(name)
+        if place is None:
             dropped += 1
         else:
-            found[family].append(f"{family}{{{row}}} {number}\n")
+            family, labels = place
+            found[family].append(f"{family}{{{row}{labels}}} {number}\n")
     for name, number in sample.counters.items():
         places = layout.counters.get(name)
         if places is None:

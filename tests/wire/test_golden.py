@@ -20,6 +20,7 @@ from agent.wire import (
     Push,
     Refusal,
     Sample,
+    Slot,
     SpoolState,
     Stamp,
 )
@@ -103,6 +104,19 @@ ANSWER = Answer(
         Ack(boot="fedcba9876543210fedcba9876543210", ranges=[(1, 90_000)]),
     ],
     config=13,
+    slots=[
+        Slot(
+            id="04792-17",
+            check="vc-sound",
+            target="cau-trung-tam.example:20000",
+            line="tslcd",
+            starts_in=3.25,
+            max_seconds=68.0,
+            max_bytes=600_000,
+            lease=bytes(range(40)),
+            key=bytes(range(16)),
+        )
+    ],
 )
 REFUSAL = Refusal(
     error="batches[1]: samples[0].duration: expected a number, found text", code="malformed"

@@ -11,7 +11,19 @@ import pytest
 from agent.probes import PROBES
 
 ROOT = Path(__file__).parents[2]
-PURE = {"bisect", "collections", "dataclasses", "enum", "math", "msgspec", "re", "typing"}
+PURE = {
+    "bisect",
+    "collections",
+    "dataclasses",
+    "enum",
+    "hashlib",
+    "hmac",
+    "math",
+    "msgspec",
+    "re",
+    "struct",
+    "typing",
+}
 """Modules without input or output, all that agent.wire may use."""
 KINDS = {probe.__module__ for probe in PROBES.values()}
 

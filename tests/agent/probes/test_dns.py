@@ -4,9 +4,14 @@ import asyncio
 import json
 import socket
 import struct
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import dns.flags
 import dns.message
+import dns.rcode
+import dns.rrset
 import pytest
 
 from agent.probes import dns as module
@@ -17,6 +22,7 @@ from tests.agent.probes.attempts import attempt, open_files
 from tests.agent.probes.resolvers import answer, odd
 from tests.agent.probes.resolvers import unbound as run_unbound
 from tests.agent.probes.servers import serve
+from tests.agent.probes.tries import Tried
 from tests.programs import free_port
 
 VECTORS = json.loads((Path(__file__).parent / "vectors.json").read_text("utf-8"))["dns"]
@@ -294,3 +300,39 @@ async def test_line_that_is_not_here(env):
         await ask(env, "127.0.0.1", source=Source(address="192.0.2.1"))
 
     assert str(caught.value) == "cannot use line at 192.0.2.1: Cannot assign requested address"
+
+
+class Resolver(asyncio.DatagramProtocol):
+    """Knows one name."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Keep what answers leave by."""
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        """Answer at once."""
+        query = dns.message.from_wire(data)
+        answer = dns.message.make_response(query)
+        answer.flags |= dns.flags.RA
+        name = query.question[0].name
+        if name.to_text() == "portal.test.":
+            answer.answer.append(dns.rrset.from_text(name, 60, "IN", "A", "192.0.2.7"))
+        else:
+            answer.set_rcode(dns.rcode.NXDOMAIN)
+        self.transport.sendto(answer.to_wire(), addr)
+
+
+@asynccontextmanager
+async def tried(_):
+    """Resolve a name that is there, and one that is not."""
+    transport, _protocol = await asyncio.get_running_loop().create_datagram_endpoint(
+        Resolver, local_addr=("127.0.0.1", 0)
+    )
+    target = f"127.0.0.1:{transport.get_extra_info('sockname')[1]}"
+    try:
+        yield (
+            Tried(target, {"query_name": "portal.test"}),
+            Tried(target, {"query_name": "nowhere.test"}),
+        )
+    finally:
+        transport.close()

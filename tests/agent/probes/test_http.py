@@ -2,6 +2,7 @@
 
 import itertools
 import ssl
+from contextlib import asynccontextmanager
 from unicodedata import normalize
 
 import pytest
@@ -11,6 +12,7 @@ from agent.probes.http import Http
 from agent.wire import Failure
 from tests.agent.probes.attempts import attempt, open_files
 from tests.agent.probes.servers import PAGE, saying, serve, server_context, stopped
+from tests.agent.probes.tries import Tried
 from tests.programs import free_port
 
 PHASES = ["resolve", "connect", "processing", "transfer"]
@@ -254,3 +256,20 @@ async def test_line_that_is_not_here(env):
         await attempt(Http, env, "http://127.0.0.1:9/", source=Source(address="192.0.2.1"))
 
     assert str(caught.value) == "cannot use line at 192.0.2.1: Cannot assign requested address"
+
+
+HELLO = b"HTTP/1.1 %d Said\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
+
+
+@asynccontextmanager
+async def tried(pki):
+    """Give a page over TLS, and be a server that is not well."""
+    params = {"ca_file": str(pki.ca_file), "body_contains": ["hello"]}
+    async with (
+        serve(saying(HELLO % 200), tls=pki.good) as good,
+        serve(saying(HELLO % 503), tls=pki.good) as ill,
+    ):
+        yield (
+            Tried(f"https://127.0.0.1:{good}/", params),
+            Tried(f"https://127.0.0.1:{ill}/", params),
+        )

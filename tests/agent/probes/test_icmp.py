@@ -2,7 +2,7 @@
 
 import socket
 import time
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 
 import pytest
 
@@ -16,6 +16,8 @@ from tests.agent.probes.namespaces import (
     nft,
 )
 from tests.agent.probes.pings import engine, ping
+from tests.agent.probes.tries import Tried
+from tests.programs import root
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
@@ -210,3 +212,10 @@ async def test_lasts_no_longer_than_needed(site, env):
     begun = time.monotonic()
     await ping(env, "10.7.5.9", count=2, spacing_seconds=0.05, wait_seconds=0.2)
     assert 0.24 < time.monotonic() - begun < 2
+
+
+@asynccontextmanager
+async def tried(_):
+    """Have one address on the loopback interface, and not the other."""
+    root()
+    yield Tried("127.0.0.1", {"count": 3}), Tried("192.0.2.1", {"count": 3})

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -10,6 +11,7 @@ from agent.probes.tcp import Tcp, TcpParams
 from agent.wire import Failure
 from tests.agent.probes.attempts import attempt, open_files
 from tests.agent.probes.servers import serve, silent
+from tests.agent.probes.tries import Tried
 from tests.programs import free_port
 
 
@@ -139,3 +141,10 @@ async def test_line_that_is_not_here(env):
 def test_targets(name, ip_version, expected):
     """A target that is none is refused with what was expected of it."""
     assert Tcp.refuse_target(name, TcpParams(ip_version=ip_version)) == expected
+
+
+@asynccontextmanager
+async def tried(_):
+    """Offer a port that is open, and one that is not."""
+    async with serve(silent) as port:
+        yield Tried(f"127.0.0.1:{port}", {}), Tried(f"127.0.0.1:{free_port()}", {})

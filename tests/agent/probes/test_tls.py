@@ -2,6 +2,7 @@
 
 import ssl
 import warnings
+from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from agent.probes.tls import Tls, TlsParams
 from agent.wire import Failure
 from tests.agent.probes.attempts import attempt, open_files
 from tests.agent.probes.servers import break_off, serve, server_context, silent, stopped
+from tests.agent.probes.tries import Tried
 from tests.waiting import until
 
 REFUSED = {
@@ -259,3 +261,11 @@ def test_server_name_must_be_one():
     assert str(caught.value) == (
         "server_name '.portal.test': expected a host name with labels of 1 to 63 characters"
     )
+
+
+@asynccontextmanager
+async def tried(pki):
+    """Show a good certificate and an expired one."""
+    params = {"ca_file": str(pki.ca_file)}
+    async with serve(silent, tls=pki.good) as good, serve(silent, tls=pki.expired) as expired:
+        yield Tried(f"127.0.0.1:{good}", params), Tried(f"127.0.0.1:{expired}", params)

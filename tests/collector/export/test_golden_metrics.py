@@ -1,19 +1,16 @@
 """The metrics of every kind of probe, by really running it: no name changes by accident.
 
-Each file under tests/golden_metrics lists names, types and labels (of `phase` the values too) after
-an attempt that succeeded and after one that failed. Dashboards and rules may use what stands there.
+Each kind's test module has a context manager `tried(pki)`, which yields one target that succeeds
+and one that fails. Each file under tests/golden_metrics lists names, types and labels (of `phase`
+the values too) after both. Dashboards and rules may use what stands there.
 """
 
-import asyncio
+import dataclasses
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from importlib import import_module
 
-import dns.flags
-import dns.message
-import dns.rcode
-import dns.rrset
 import pytest
 from msgspec.structs import replace
 
@@ -26,113 +23,12 @@ from collector.export.exposition import Exposition
 from collector.export.families import LAYOUTS, MEASURED
 from collector.inventory.model import Inventory, Series
 from collector.state.fleet import Fleet
-from tests.agent.probes.servers import saying, serve, silent
+from tests.agent.probes.tries import Pair, Tried
 from tests.collector.a_province import NOON, YPHU, a_province
 from tests.collector.export.pages import named, promtool_says, shape
 from tests.pki import Pki, make_pki
-from tests.programs import free_port, root
 
 LOOPBACK = Line(name="lo", select="interface", interface="lo")
-HELLO = b"HTTP/1.1 %d Said\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
-
-
-class Tried(NamedTuple):
-    """One target and what is asked of it."""
-
-    target: str
-    params: dict[str, Any]
-
-
-Pair = tuple[Tried, Tried | None]
-"""One that succeeds, and one that fails where the kind can fail."""
-
-
-@asynccontextmanager
-async def icmp(_: Pki) -> AsyncIterator[Pair]:
-    """Have one address on the loopback interface, and not the other."""
-    yield Tried("127.0.0.1", {"count": 3}), Tried("192.0.2.1", {"count": 3})
-
-
-@asynccontextmanager
-async def tcp(_: Pki) -> AsyncIterator[Pair]:
-    """Offer a port that is open, and one that is not."""
-    async with serve(silent) as port:
-        yield Tried(f"127.0.0.1:{port}", {}), Tried(f"127.0.0.1:{free_port()}", {})
-
-
-@asynccontextmanager
-async def tls(pki: Pki) -> AsyncIterator[Pair]:
-    """Show a good certificate and an expired one."""
-    params = {"ca_file": str(pki.ca_file)}
-    async with serve(silent, tls=pki.good) as good, serve(silent, tls=pki.expired) as expired:
-        yield Tried(f"127.0.0.1:{good}", params), Tried(f"127.0.0.1:{expired}", params)
-
-
-@asynccontextmanager
-async def http(pki: Pki) -> AsyncIterator[Pair]:
-    """Give a page over TLS, and be a server that is not well."""
-    params = {"ca_file": str(pki.ca_file), "body_contains": ["hello"]}
-    async with (
-        serve(saying(HELLO % 200), tls=pki.good) as good,
-        serve(saying(HELLO % 503), tls=pki.good) as ill,
-    ):
-        yield (
-            Tried(f"https://127.0.0.1:{good}/", params),
-            Tried(f"https://127.0.0.1:{ill}/", params),
-        )
-
-
-class Resolver(asyncio.DatagramProtocol):
-    """Knows one name."""
-
-    def connection_made(self, transport: Any) -> None:
-        """Keep what answers leave by."""
-        self.transport = transport
-
-    def datagram_received(self, data: bytes, addr: Any) -> None:
-        """Answer at once."""
-        query = dns.message.from_wire(data)
-        answer = dns.message.make_response(query)
-        answer.flags |= dns.flags.RA
-        name = query.question[0].name
-        if name.to_text() == "portal.test.":
-            answer.answer.append(dns.rrset.from_text(name, 60, "IN", "A", "192.0.2.7"))
-        else:
-            answer.set_rcode(dns.rcode.NXDOMAIN)
-        self.transport.sendto(answer.to_wire(), addr)
-
-
-@asynccontextmanager
-async def dns_(_: Pki) -> AsyncIterator[Pair]:
-    """Resolve a name that is there, and one that is not."""
-    transport, _protocol = await asyncio.get_running_loop().create_datagram_endpoint(
-        Resolver, local_addr=("127.0.0.1", 0)
-    )
-    target = f"127.0.0.1:{transport.get_extra_info('sockname')[1]}"
-    try:
-        yield (
-            Tried(target, {"query_name": "portal.test"}),
-            Tried(target, {"query_name": "nowhere.test"}),
-        )
-    finally:
-        transport.close()
-
-
-@asynccontextmanager
-async def pc(_: Pki) -> AsyncIterator[Pair]:
-    """Only succeed: reading the PC's own figures cannot fail."""
-    yield Tried("self", {}), None
-
-
-TRIES: dict[str, Callable[[Pki], AbstractAsyncContextManager[Pair]]] = {
-    "dns": dns_,
-    "http": http,
-    "icmp": icmp,
-    "pc": pc,
-    "tcp": tcp,
-    "tls": tls,
-}
-KINDS = [pytest.param(kind, marks=pytest.mark.real) if kind == "icmp" else kind for kind in PROBES]
 
 
 @pytest.fixture(scope="module")
@@ -153,12 +49,11 @@ def env():
     env.close()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.real
+@pytest.mark.parametrize("kind", PROBES)
 async def test_every_kind_keeps_its_metrics(kind, env, pki, golden):
     """Names, types, labels and phases are those of the golden file."""
-    if kind == "icmp":
-        root()
-    async with TRIES[kind](pki) as tried:
+    async with tries_of(kind)(pki) as tried:
         pages = [await page_after(kind, one, env) for one in tried if one is not None]
 
     text = "".join(
@@ -171,19 +66,13 @@ async def test_every_kind_keeps_its_metrics(kind, env, pki, golden):
 @pytest.mark.real
 async def test_promtool_likes_every_kind(env, pki):
     """All of them on one page: the field's own linter finds nothing."""
-    root()
     samples = []
     for kind in PROBES:
-        async with TRIES[kind](pki) as tried:
+        async with tries_of(kind)(pki) as tried:
             samples += [await sample_of(kind, one, env) for one in tried if one is not None]
     page = await page_of(samples)
 
     assert await promtool_says(page) == ""
-
-
-def test_every_kind_is_tried():
-    """A new kind of probe comes with its golden file."""
-    assert set(TRIES) == set(PROBES)
 
 
 def test_no_two_rows_claim_one_name():
@@ -197,6 +86,13 @@ def test_no_two_rows_claim_one_name():
     assert durations.isdisjoint(f"probe_{name}" for name in rows)
     assert not {"probe_success", "probe_all_success"} & {f"probe_{name}" for name in rows}
     assert len(MEASURED) == len(set(MEASURED))
+
+
+def tries_of(kind: str) -> Callable[[Pki], AbstractAsyncContextManager[Pair]]:
+    """Return what a kind's own test module offers to be tried on."""
+    module = import_module(f"tests.agent.probes.test_{kind}")
+    tried: Callable[[Pki], AbstractAsyncContextManager[Pair]] = module.tried
+    return tried
 
 
 async def page_after(kind: str, tried: Tried, env: Env) -> bytes:
@@ -215,6 +111,7 @@ async def sample_of(kind: str, tried: Tried, env: Env) -> Sample:
         lines=["" if kind == "pc" else LOOPBACK.name],
     )
     (run,) = make_runs([check], [LOOPBACK], env, counters={})
+    run.target = dataclasses.replace(run.target, slot=tried.slot)
     sample = await attempt(run, 1)
     assert sample.error == ""
     return sample

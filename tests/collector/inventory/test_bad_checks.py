@@ -34,8 +34,8 @@ CASES = [
     ),
     (
         "timeout_seconds: 2",
-        "timeout_seconds: 61",
-        "checks.yml line 10, checks[gateway].timeout_seconds: is 61, expected more than 0, at most 60",
+        "timeout_seconds: 121",
+        "checks.yml line 10, checks[gateway].timeout_seconds: is 121, expected more than 0, at most 120",
     ),
     (
         "interval_seconds: 5\n  timeout",
