@@ -15,6 +15,14 @@ class ProbeError(Exception):
     """Nothing could be measured, and it is our fault: no permission, no such interface."""
 
 
+class TargetError(Exception):
+    """The target did not do it, seen where no Recorder is at hand: a word, and a detail."""
+
+    def __init__(self, failure: Failure, detail: str) -> None:
+        super().__init__(detail)
+        self.failure = failure
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
     """One row of what a probe may report. The metric's name is `probe_` + name."""

@@ -9,7 +9,7 @@ import ssl
 import aiohttp
 from aiohttp.http import HttpProcessingError
 
-from agent.probes.base import ProbeError
+from agent.probes.base import ProbeError, TargetError
 from agent.wire import Failure
 
 # Errors of the machine we run on: nothing was learned about the target.
@@ -80,6 +80,8 @@ def classify(exc: BaseException) -> tuple[Failure, str]:
     covers becomes `unknown` with the exception's own name, so that the gap can be seen and closed.
     """
     detail = " ".join(str(exc).split()) or type(exc).__name__
+    if isinstance(exc, TargetError):
+        return exc.failure, detail
     if isinstance(exc, aiohttp.ClientConnectorError):
         return classify(exc.os_error)
     if isinstance(exc, ssl.SSLCertVerificationError):
@@ -95,7 +97,5 @@ def classify(exc: BaseException) -> tuple[Failure, str]:
             raise ProbeError(f"{OURS[exc.errno]} ({detail})") from exc
         if exc.errno in BY_ERRNO:
             return BY_ERRNO[exc.errno], os.strerror(exc.errno)  # asyncio's own text hides it
-    for kind, failure in BY_TYPE:
-        if isinstance(exc, kind):
-            return failure, detail
-    return Failure.UNKNOWN, f"{type(exc).__name__}: {detail}"
+    named = next((failure for kind, failure in BY_TYPE if isinstance(exc, kind)), None)
+    return (named, detail) if named else (Failure.UNKNOWN, f"{type(exc).__name__}: {detail}")

@@ -1,9 +1,10 @@
 """From a host to a channel one can talk over: resolve, connect, shake hands, read certificates."""
 
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from agent.probes.base import Env, ProbeError, Recorder, Target
+from agent.probes.base import Env, ProbeError, Recorder, Target, TargetError
 from agent.probes.certificates import Certificate, read_certificate
 from agent.probes.channel import Channel
 from agent.probes.classify import classify
@@ -41,26 +42,49 @@ async def open_channel(
 
     None when the certificate was refused: that failure is recorded. OSError flies.
     """
-    context = None if tls is None else tls_context(env, tls)
+    if tls is not None:
+        tls_context(env, tls)  # issuers that cannot be read are known before anybody is bothered
     address = await resolve(env, host, ip_version, rec)
+
+    async def dial() -> Channel:
+        return Channel(await connect(address, port, target))
+
     with rec.phase("connect"):
-        channel = Channel(await connect(address, port, target))
-    if tls is None or context is None:
+        channel = await dial()
+    if tls is None or await secure_channel(env, rec, channel, tls=tls, host=host, again=dial):
         return channel
+    return None
+
+
+async def secure_channel(
+    env: Env,
+    rec: Recorder,
+    channel: Channel,
+    *,
+    tls: TlsPolicy,
+    host: str,
+    again: Callable[[], Awaitable[Channel]],
+) -> bool:
+    """Shake hands on a channel, as phase `tls`, and report the certificates shown.
+
+    False when the certificate was refused: that failure is recorded. What else goes wrong flies.
+    Unless True is returned the channel is closed. `again` opens a second one as far as this one
+    is: OpenSSL keeps a chain only once it is accepted, so a refused one is read over that.
+    """
     server_name = tls.server_name or host
     try:
         with rec.phase("tls"):
-            await channel.secure(context, server_name)
+            await channel.secure(tls_context(env, tls), server_name)
     except ssl.SSLCertVerificationError as exc:
         channel.close()
         rec.fail(*classify(exc))
-        await _read_refused(env, target, rec, (address, port), server_name)
-        return None
+        await _read_refused(env, rec, server_name, again)
+        return False
     except BaseException:
         channel.close()
         raise
     _report_chain(channel.chain(), rec)
-    return channel
+    return True
 
 
 def tls_context(env: Env, tls: TlsPolicy) -> ssl.SSLContext:
@@ -85,16 +109,15 @@ def _make_context(tls: TlsPolicy) -> ssl.SSLContext:
 
 
 async def _read_refused(
-    env: Env, target: Target, rec: Recorder, endpoint: tuple[str, int], server_name: str
+    env: Env, rec: Recorder, server_name: str, again: Callable[[], Awaitable[Channel]]
 ) -> None:
     """Report the certificates of a target whose handshake we have just refused.
 
-    OpenSSL keeps a chain only once it is accepted, so this is a second connection, without
-    verification, on which nothing is said. If it fails, nothing changes: the verdict is known.
+    Without verification, and nothing is said. If it fails, nothing changes: the verdict is known.
     """
     try:
-        channel = Channel(await connect(*endpoint, target))
-    except (OSError, ProbeError):
+        channel = await again()
+    except (OSError, EOFError, ProbeError, TargetError):
         return
     try:
         await channel.secure(tls_context(env, TlsPolicy(verify=False)), server_name)

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import http_exceptions
 from aiohttp.http import HttpProcessingError
 
-from agent.probes.base import ProbeError
+from agent.probes.base import ProbeError, TargetError
 from agent.probes.classify import BY_ERRNO, OURS, classify
 from agent.wire import Failure
 
@@ -109,6 +109,11 @@ def test_every_error_of_the_resolver(number):
             asyncio.IncompleteReadError(b"ab", 4),
             Failure.CLOSED,
             "2 bytes read on a total of 4 expected bytes",
+        ),
+        (
+            TargetError(Failure.STATUS, "found 554, expected 220"),
+            Failure.STATUS,
+            "found 554, expected 220",
         ),
         (ZeroDivisionError("a\nbug"), Failure.UNKNOWN, "ZeroDivisionError: a bug"),
     ],
