@@ -4,8 +4,9 @@ import pytest
 
 from agent.probes.base import Env
 from agent.probes.net import SystemResolver
-from tests.agent.probes.namespaces import inside, sysctl, three
+from tests.agent.probes.namespaces import three
 from tests.agent.probes.servers import nginx as run_nginx
+from tests.lab.namespaces import inside, sysctl
 from tests.pki import make_pki
 
 

@@ -1,19 +1,15 @@
-"""Network namespaces of our own: a site, its router, and what lies behind. Needs root."""
+"""Three namespaces for the ICMP probe: a site, its router, and what lies behind. Needs root."""
 
 import asyncio
 import ctypes
-import os
 import socket
 import struct
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-from tests.programs import program, root
+from tests.lab.namespaces import inside, ip, namespaces, nft, sysctl
 
-CLONE_NEWNET = 0x40000000
 CAP_NET_RAW = 13
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -34,45 +30,36 @@ class Namespaces:
 @contextmanager
 def three() -> Iterator[Namespaces]:
     """Make the three namespaces; they vanish with all that is in them."""
-    root()
-    names = Namespaces(*(f"ts{os.getpid()}-{part}" for part in ("site", "router", "far")))
-    every = (names.site, names.router, names.far)
-    ip("".join(f"netns add {name}\n" for name in every))
-    try:
+    with namespaces("site", "router", "far") as every:
+        names = Namespaces(*every)
         for name in every:
             with inside(name):
-                sysctl("ipv6/conf/all/accept_dad", "0")
-                sysctl("ipv6/conf/default/accept_dad", "0")
                 sysctl("ipv4/ip_forward", "1")
                 sysctl("ipv6/conf/all/forwarding", "1")
-                sysctl("ipv4/icmp_ratelimit", "0")
-                sysctl("ipv6/icmp/ratelimit", "0")
         ip(
             f"link add wan netns {names.site} type veth peer name lan netns {names.router}\n"
             f"link add wan netns {names.router} type veth peer name lan netns {names.far}\n"
         )
         _addresses(names)
         yield names
-    finally:
-        ip("".join(f"netns del {name}\n" for name in every))
 
 
 def _addresses(names: Namespaces) -> None:
     ip(
-        "link set lo up\nlink set wan up\n"
+        "link set wan up\n"
         "addr add 10.7.1.2/24 dev wan\naddr add 2001:db8:1::2/64 dev wan nodad\n"
         "route add default via 10.7.1.1\nroute add default via 2001:db8:1::1\n",
         names.site,
     )
     ip(
-        "link set lo up\nlink set lan up\nlink set wan up\n"
+        "link set lan up\nlink set wan up\n"
         "addr add 10.7.1.1/24 dev lan\naddr add 2001:db8:1::1/64 dev lan nodad\n"
         "addr add 10.7.2.1/24 dev wan\naddr add 2001:db8:2::1/64 dev wan nodad\n"
         "route add default via 10.7.2.2\nroute add default via 2001:db8:2::2\n",
         names.router,
     )
     ip(
-        "link set lo up\nlink set lan up\n"
+        "link set lan up\n"
         "addr add 10.7.2.2/24 dev lan\naddr add 2001:db8:2::2/64 dev lan nodad\n"
         "route add default via 10.7.2.1\nroute add default via 2001:db8:2::1\n",
         names.far,
@@ -87,44 +74,6 @@ def _addresses(names: Namespaces) -> None:
         "ip6 daddr 2001:db8:5::9 drop\n }\n}\n",
         names.router,
     )
-
-
-def ip(batch: str, namespace: str = "") -> None:
-    """Run lines of `ip` in a namespace."""
-    where = ["-n", namespace] if namespace else []
-    subprocess.run(
-        [program("ip"), *where, "-batch", "-"], input=batch.encode(), check=True, timeout=20
-    )
-
-
-def nft(rules: str, namespace: str) -> None:
-    """Load a filter in a namespace."""
-    with inside(namespace):
-        subprocess.run([program("nft"), "-f", "-"], input=rules.encode(), check=True, timeout=20)
-
-
-def sysctl(name: str, value: str) -> None:
-    """Set one of net.* where this thread is."""
-    Path("/proc/sys/net", name).write_text(value, "ascii")
-
-
-@contextmanager
-def inside(namespace: str) -> Iterator[None]:
-    """Let this thread live in a namespace; sockets opened there stay there."""
-    with (
-        Path("/proc/thread-self/ns/net").open("rb") as home,
-        Path("/run/netns", namespace).open("rb") as there,
-    ):
-        _enter(there.fileno())
-        try:
-            yield
-        finally:
-            _enter(home.fileno())
-
-
-def _enter(descriptor: int) -> None:
-    if libc.setns(descriptor, CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "setns")
 
 
 @contextmanager

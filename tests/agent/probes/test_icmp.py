@@ -10,13 +10,10 @@ from agent.probes.base import Env, Recorder, Target
 from agent.probes.icmp import Icmp, IcmpParams
 from agent.wire import Failure
 from tests.agent.probes.attempts import attempt
-from tests.agent.probes.namespaces import (
-    Responder,
-    ip,
-    nft,
-)
+from tests.agent.probes.namespaces import Responder
 from tests.agent.probes.pings import engine, ping
 from tests.agent.probes.tries import Tried
+from tests.lab.namespaces import ip, nft
 from tests.programs import root
 from tests.waiting import until
 

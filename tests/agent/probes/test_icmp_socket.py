@@ -13,8 +13,9 @@ from agent.probes.icmp_message import Refusal, Reply
 from agent.probes.icmp_socket import IcmpSocket
 from agent.wire import Failure
 from tests.agent.probes.attempts import attempt, open_files
-from tests.agent.probes.namespaces import ip, sysctl, without_net_raw
+from tests.agent.probes.namespaces import without_net_raw
 from tests.agent.probes.pings import FAST, engine, ping
+from tests.lab.namespaces import ip, sysctl
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
