@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agent import VERSION
 from agent.strict import ConfigError
+from collector.bridge import reflector
 from collector.config import read_collector_file
 from collector.ingest.access import Access, AccessError
 from collector.inventory.load import load
@@ -20,6 +21,7 @@ from collector.serve import StartError, serve
 
 OK, FAILED, CONFIGURATION = 0, 1, 2
 DEFAULT_FILE = Path("/etc/thongsuot/collector.yml")
+DEFAULT_REFLECTOR_FILE = Path("/etc/thongsuot/reflector.yml")
 GRACE_HOURS = 24.0
 
 
@@ -80,6 +82,15 @@ def _parser() -> argparse.ArgumentParser:
     listing = doing.add_parser("list", help="say which agents have tokens, and when they were used")
     listing.set_defaults(command=_list)
 
+    reflect = commands.add_parser(
+        "reflector",
+        help="answer the agents' media tests, on a machine beside the conference bridge",
+    )
+    reflect.set_defaults(command=_reflect)
+    reflect.add_argument(
+        "-c", "--config", type=Path, default=DEFAULT_REFLECTOR_FILE, metavar="FILE"
+    )
+
     for command in (run, add, rotate, revoke, listing):
         command.add_argument("-c", "--config", type=Path, default=DEFAULT_FILE, metavar="FILE")
     return parser
@@ -96,6 +107,11 @@ def _run(arguments: argparse.Namespace) -> int:
     config = read_collector_file(arguments.config)
     inventory = load(config.province)
     asyncio.run(serve(config, inventory))
+    return OK
+
+
+def _reflect(arguments: argparse.Namespace) -> int:
+    reflector.serve(reflector.read_reflector_file(arguments.config))
     return OK
 
 

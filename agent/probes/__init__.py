@@ -4,7 +4,6 @@ from agent.probes.base import Probe
 from agent.probes.dns import Dns
 from agent.probes.http import Http
 from agent.probes.icmp import Icmp
-from agent.probes.ntp import Ntp
 from agent.probes.pc import Pc
 from agent.probes.tcp import Tcp
 from agent.probes.tls import Tls
@@ -13,7 +12,6 @@ PROBES: dict[str, type[Probe]] = {
     "dns": Dns,
     "http": Http,
     "icmp": Icmp,
-    "ntp": Ntp,
     "pc": Pc,
     "tcp": Tcp,
     "tls": Tls,

@@ -20,6 +20,8 @@ class Slot(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The run ends itself by then."""
     max_bytes: int
     """What it may send, and what it may receive, at most."""
+    session: int = 0
+    """The identifier that the packets of a media test carry."""
     lease: bytes = b""
     """Shown to the reflector, which reads it; nothing for the agent to understand."""
     key: bytes = b""

@@ -64,8 +64,6 @@ BATCH = Batch(
             error="cannot use line at 192.0.2.7: Cannot assign requested address",
         ),
     ],
-    ntp_offset=-0.0123456,
-    ntp_age=41.5,
 )
 PUSH = Push(
     v=1,
@@ -115,6 +113,7 @@ ANSWER = Answer(
             starts_in=3.25,
             max_seconds=68.0,
             max_bytes=600_000,
+            session=17,
             lease=bytes(range(40)),
             key=bytes(range(16)),
         )
