@@ -4,6 +4,7 @@ from agent.probes.base import Probe
 from agent.probes.dns import Dns
 from agent.probes.http import Http
 from agent.probes.icmp import Icmp
+from agent.probes.mail import Mail
 from agent.probes.pc import Pc
 from agent.probes.tcp import Tcp
 from agent.probes.tls import Tls
@@ -12,6 +13,7 @@ PROBES: dict[str, type[Probe]] = {
     "dns": Dns,
     "http": Http,
     "icmp": Icmp,
+    "mail": Mail,
     "pc": Pc,
     "tcp": Tcp,
     "tls": Tls,
