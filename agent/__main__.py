@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agent import VERSION
 from agent.config import AgentFile, Check, Line, read_agent_file
-from agent.once import all_well, as_json, as_text, choose, samples
+from agent.once import all_well, as_json, as_text, choose, left_out, samples
 from agent.probes.base import Env, Health
 from agent.probes.net import SystemResolver
 from agent.remote_config import LastGood
@@ -77,7 +77,11 @@ def _once(arguments: argparse.Namespace) -> int:
     checks, lines = _in_force(file)
     health = Health(state_directory=str(file.state_directory.parent))
     env = Env(resolve=SystemResolver(), health=health)
-    found = asyncio.run(samples(choose(checks, arguments.check), lines, env))
+    chosen = choose(checks, arguments.check)
+    if not arguments.check:
+        for why in left_out(checks, chosen):
+            print(why, file=sys.stderr)
+    found = asyncio.run(samples(chosen, lines, env))
     env.close()
     for line in (as_json if arguments.json else as_text)(found):
         print(line)

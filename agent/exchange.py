@@ -17,7 +17,7 @@ from agent.lines import Lines, Way
 from agent.policy import Outcome, Policy, judge, judge_failure
 from agent.probes.base import ProbeError
 from agent.spool import Pending, Spool
-from agent.wire import WIRE_VERSION, Ack, PowerState, Push, Stamp
+from agent.wire import WIRE_VERSION, Ack, PowerState, Push, Slot, Stamp
 
 PATH = "/api/v1/batches"
 HEADERS = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
@@ -51,12 +51,18 @@ class Exchange:
         spool: Spool,
         status: Callable[[], Status],
         on_config: Callable[[int], None],
+        *,
+        on_slots: Callable[[list[Slot]], None],
     ) -> None:
-        """`on_config` gets the centre's version each time it differs from the status's own."""
+        """`on_config` gets the centre's version each time it differs from the status's own.
+
+        `on_slots` gets an answer's slots at once: they count from its arrival.
+        """
         self._lines = lines
         self._spool = spool
         self._status = status
         self._on_config = on_config
+        self._on_slots = on_slots
         self._anchor = Anchor()
 
     async def over(
@@ -108,6 +114,8 @@ class Exchange:
             answered_at=answer.answered_at,
             arrived_ns=arrived.mono_ns,
         )
+        if answer.slots:
+            self._on_slots(answer.slots)
         await asyncio.to_thread(self._spool.acknowledge, answer.acks)
         if answer.config and answer.config != self._status().config:
             self._on_config(answer.config)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from agent.config import Check, Line
+from agent.probes import BY_SLOT
 from agent.probes.base import Env
 from agent.runner import Run, attempt, make_runs
 from agent.strict import ConfigError
@@ -13,13 +14,30 @@ from agent.wire import Sample
 
 
 def choose(checks: list[Check], wanted: list[str]) -> list[Check]:
-    """Return the named checks, or all. ConfigError names every one that is not there."""
+    """Return the named checks, or all but those that need the centre's leave.
+
+    ConfigError names every one that is not there.
+    """
     known = {check.id for check in checks}
     unknown = [name for name in wanted if name not in known]
     if unknown:
         names = ", ".join(sorted(known)) or "none"
         raise ConfigError([f"no check {name!r}; this agent has: {names}" for name in unknown])
-    return [check for check in checks if not wanted or check.id in wanted]
+    return [
+        check
+        for check in checks
+        if check.id in wanted or (not wanted and check.kind not in BY_SLOT)
+    ]
+
+
+def left_out(checks: list[Check], chosen: list[Check]) -> Iterator[str]:
+    """Yield why each check that nobody named was not run."""
+    for check in checks:
+        if check.kind in BY_SLOT and check not in chosen:
+            yield (
+                f"{check.id} left out: {check.kind} loads what all sites share and runs when the"
+                " centre says so; name it to run it now"
+            )
 
 
 async def samples(checks: list[Check], lines: list[Line], env: Env) -> list[Sample]:

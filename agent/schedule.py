@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 
+from agent.probes import BY_SLOT
 from agent.probes.base import Health
 from agent.runner import Run, attempt
 from agent.wire import Sample
@@ -58,7 +59,11 @@ class Schedule:
         self._room = asyncio.Semaphore(MAX_AT_ONCE)
 
     def set_runs(self, runs: list[Run]) -> None:
-        """Put other runs in force; what is under way ends as it began."""
+        """Put other runs in force; what is under way ends as it began.
+
+        Those of BY_SLOT are not ours: they wait for the centre's leave (agent/leave.py).
+        """
+        runs = [run for run in runs if run.check.kind not in BY_SLOT]
         now = self._now()
         due: dict[int, list[Run]] = defaultdict(list)
         for run in runs:

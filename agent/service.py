@@ -7,6 +7,7 @@ import os
 from agent import VERSION
 from agent.clock import machine_boot, read_stamp, synchronised
 from agent.config import AgentConfig, AgentFile
+from agent.leave import Leave
 from agent.power import read_power
 from agent.probes.base import Env, Health
 from agent.probes.net import SystemResolver
@@ -45,6 +46,7 @@ class Service:
         self._health = Health(state_directory=str(file.state_directory))
         self._env = Env(resolve=SystemResolver(), health=self._health)
         self._schedule = Schedule(file.agent, self._take, self._seal_now.set, self._health)
+        self._leave = Leave(self._take, self._health)
         self._last_good = LastGood(file.state_directory / "config.json", file.agent)
         self._config_error = ""
         self._config = self._last_good.read() or AgentConfig(
@@ -52,7 +54,12 @@ class Service:
         )
         self._spool = Spool(file.state_directory / "spool", file.spool, boot=self._boot)
         self._uplink = Uplink(
-            file.collector, self._config.lines, self._spool, self._status, self._offered
+            file.collector,
+            self._config.lines,
+            self._spool,
+            self._status,
+            self._offered,
+            on_slots=self._leave.take,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -70,6 +77,7 @@ class Service:
             asyncio.create_task(part, name=name)
             for name, part in (
                 ("schedule", self._schedule.run()),
+                ("slots", self._leave.run()),
                 ("seal", self._seal_for_ever()),
                 ("uplink", self._uplink.run()),
                 ("config", self._follow_config()),
@@ -172,3 +180,4 @@ class Service:
         self._uplink.batch_seconds = config.batch_seconds
         runs = make_runs(config.checks, config.lines, self._env, self._counters)
         self._schedule.set_runs(runs)
+        self._leave.set_runs(runs)

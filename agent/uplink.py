@@ -17,6 +17,7 @@ from agent.lines import Lines
 from agent.policy import Backoff, Outcome, Policy, Portion, judge_failure
 from agent.probes.net import SystemResolver
 from agent.spool import Pending, Spool
+from agent.wire import Slot
 
 __all__ = ["Status", "Uplink"]
 
@@ -56,14 +57,19 @@ class Uplink:
         spool: Spool,
         status: Callable[[], Status],
         on_config: Callable[[int], None],
+        *,
+        on_slots: Callable[[list[Slot]], None],
     ) -> None:
-        """`on_config` gets the centre's version with each answer that names another than ours."""
+        """`on_config` gets the centre's version with each answer that names another than ours.
+
+        `on_slots` gets the slots of each answer that has any.
+        """
         self.batch_seconds = 1.0
         """A push goes out this often at the latest; may be changed at any time."""
         self._spool = spool
         self._resolver = SystemResolver()
         self._lines = Lines(address, self._resolver)
-        self._exchange = Exchange(self._lines, spool, status, on_config)
+        self._exchange = Exchange(self._lines, spool, status, on_config, on_slots=on_slots)
         self._wanted: Sequence[Line] | None = lines
         self._woken = asyncio.Event()
         self._reached = asyncio.Event()

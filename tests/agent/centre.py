@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 from aiohttp import web
 
-from agent.wire import WIRE_VERSION, Ack, Answer, Push, Ranges, Refusal
+from agent.wire import WIRE_VERSION, Ack, Answer, Push, Ranges, Refusal, Slot
 
 Behaviour = Callable[[web.Request, Push], Awaitable[web.StreamResponse | None]]
 
@@ -44,6 +44,7 @@ class Centre:
     stored: dict[tuple[str, int], bytes] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
     config: int = 0
+    slots: list[Slot] = field(default_factory=list)
     config_answer: web.Response | None = None
     url: str = ""
     hold: asyncio.Event = field(default_factory=asyncio.Event)
@@ -113,6 +114,7 @@ class Centre:
             answered_at=time.time(),
             acks=[Ack(boot=boot, ranges=list(ranges)) for boot, ranges in boots.items()],
             config=self.config,
+            slots=self.slots,
         )
         return web.json_response(body=msgspec.json.encode(answer))
 

@@ -7,6 +7,8 @@ import sys
 import msgspec
 import pytest
 
+from agent.config import Check
+from agent.once import choose, left_out
 from agent.wire import Sample
 from tests.programs import free_port
 
@@ -79,6 +81,24 @@ async def test_unknown_check_is_2(agent_file):
 
     assert (2, "") == (done.returncode, done.stdout)
     assert "no check 'opne'; this agent has: closed, may-tram, open\n" == done.stderr
+
+
+def test_what_all_sites_share_is_loaded_only_when_named():
+    """Without names, checks that need the centre's leave are left out, with the reason."""
+    checks = [
+        Check(id=name, kind=kind, targets=["t"], interval_seconds=5.0)
+        for name, kind in (("web", "http"), ("video", "media"), ("speed", "throughput"))
+    ]
+
+    chosen = choose(checks, [])
+
+    assert ["web"] == [check.id for check in chosen]
+    assert [
+        f"{name} left out: {kind} loads what all sites share and runs when the centre says so; "
+        "name it to run it now"
+        for name, kind in (("video", "media"), ("speed", "throughput"))
+    ] == list(left_out(checks, chosen))
+    assert ["video"] == [check.id for check in choose(checks, ["video"])]
 
 
 @pytest.mark.parametrize("words", [("once",), ("run",), ("check-config",)])

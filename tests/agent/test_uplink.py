@@ -7,7 +7,7 @@ import pytest
 
 from agent import uplink as uplink_module
 from agent.spool import LIVE_BATCHES
-from agent.wire import PowerState
+from agent.wire import PowerState, Slot
 from tests.agent.batches import BOOT, MACHINE_BOOT, OLD_BOOT
 from tests.agent.centre import refusal, running_centre
 from tests.agent.spools import EVERYTHING, appended, opened
@@ -194,6 +194,17 @@ async def test_tells_of_another_configuration(tmp_path):
         centre.config = 8
         await until(lambda: agent.configs)
         assert set(agent.configs) == {8}
+
+
+async def test_hands_slots_on_with_each_answer_that_has_some(tmp_path):
+    """What the centre lets the agent do is passed on as often as it is said."""
+    slot = Slot(id="s1", check="c", target="t", starts_in=3.0, max_seconds=30.0, max_bytes=1_000)
+    async with running_centre() as centre, running_agent(tmp_path, centre) as agent:
+        await until(lambda: len(centre.seen) > 1)
+        assert agent.slots == []
+        centre.slots = [slot]
+        await until(lambda: len(agent.slots) > 1)
+        assert agent.slots[:2] == [slot, slot]
 
 
 async def test_fetches_the_configuration(tmp_path, caplog):

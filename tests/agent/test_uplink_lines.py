@@ -268,7 +268,14 @@ async def test_leaves_no_descriptor_behind(tmp_path):
     async def once(centre):
         with opened(tmp_path / "spool") as spool:
             address = CollectorAddress(url=centre.url, token_file=tmp_path / "token")
-            uplink = Uplink(address, [VNPT, VIETTEL], spool, lambda: None, lambda version: None)
+            uplink = Uplink(
+                address,
+                [VNPT, VIETTEL],
+                spool,
+                lambda: None,
+                lambda version: None,
+                on_slots=lambda slots: None,
+            )
             await uplink.fetch_config("")
             await uplink.close()
 

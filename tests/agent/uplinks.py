@@ -13,6 +13,7 @@ from agent import uplink as uplink_module
 from agent.config import CollectorAddress, Line, SpoolLimits
 from agent.spool import Spool
 from agent.uplink import Status, Uplink
+from agent.wire import Slot
 from tests.agent.batches import BOOT, MACHINE_BOOT, make_batch
 from tests.agent.centre import Centre
 from tests.agent.spools import body_of
@@ -42,6 +43,7 @@ class Agent:
         )
     )
     configs: list[int] = field(default_factory=list)
+    slots: list[Slot] = field(default_factory=list)
 
     def seal(self, number: int = 1, **batch) -> None:
         """Put batches in the spool and wake the uplink, as the agent does."""
@@ -79,7 +81,14 @@ async def running_agent(
     address = CollectorAddress(url=url, token_file=token, ca_file=ca_file)
     spool = Spool(folder / "spool", limits or SpoolLimits(), boot=BOOT)
     agent = Agent(None, spool)  # type: ignore[arg-type]  # the uplink needs the agent
-    agent.uplink = Uplink(address, lines, spool, lambda: agent.status, agent.configs.append)
+    agent.uplink = Uplink(
+        address,
+        lines,
+        spool,
+        lambda: agent.status,
+        agent.configs.append,
+        on_slots=agent.slots.extend,
+    )
     agent.uplink.batch_seconds = batch_seconds
     task = asyncio.create_task(agent.uplink.run()) if run else None
     try:
