@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 import msgspec
 
 from agent.config import AgentConfig, Check, Line, mistakes
-from collector.inventory.model import RawCheck, Series
+from agent.probes import BY_SLOT
+from collector.inventory.loads import mistakes_of_loads, read_loads
+from collector.inventory.model import Load, RawCheck, Series
 from collector.inventory.resolve import Resolved, note_mistakes_alone, resolve, some
 from collector.inventory.selection import Places
 
@@ -25,6 +27,7 @@ class Compiled:
     subjects: dict[Series, str] = field(default_factory=dict)
     series_of_agent: dict[str, tuple[Series, ...]] = field(default_factory=dict)
     interval_of: dict[Series, float] = field(default_factory=dict)
+    loads: dict[Series, Load] = field(default_factory=dict)
 
 
 def compile_checks(
@@ -44,12 +47,16 @@ def compile_checks(
             note_mistakes_alone(check, places, _for(check, note))
             continue
         interval = check.interval_seconds * rates.interval_factor
-        for at in resolve(check, places, _for(check, note), whole=whole):
+        resolved = resolve(check, places, _for(check, note), whole=whole)
+        loads = _loads(check, resolved, places, _for(check, note))
+        for at in resolved:
             of_agent[at.agent] += _as_told(check, interval, at)
             for run in at.runs:
                 series = Series(at.agent, check.id, run.target, run.line)
                 compiled.subjects[series] = run.subject
                 compiled.interval_of[series] = interval
+                if run.target in loads:
+                    compiled.loads[series] = loads[run.target]
             if places.systems[check.system].scope == "external" and check.kind != "dns":
                 rate = len(at.runs) / check.interval_seconds
                 asked[check.system][at.site.id].append((check.id, rate))
@@ -114,6 +121,20 @@ def _as_told(check: RawCheck, interval: float, at: Resolved) -> list[Check]:
         )
         for over, names in lines.items()
     ]
+
+
+def _loads(
+    check: RawCheck, resolved: list[Resolved], places: Places, note: Callable[[str, str], None]
+) -> dict[str, Load]:
+    """Return what a check loads by target; what is wrong with it is noted."""
+    if check.kind not in BY_SLOT or not resolved or places.uplinks is None:
+        return {}
+    targets = list(dict.fromkeys(run.target for at in resolved for run in at.runs))
+    loads = read_loads(check, resolved[0].params, targets, places.uplinks)
+    wrong = mistakes_of_loads(check, loads, targets, places.uplinks, places.profiles)
+    for key, problem in dict.fromkeys(wrong):
+        note(key, problem)
+    return loads
 
 
 def _mind_external(

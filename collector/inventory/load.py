@@ -1,5 +1,6 @@
 """A province's folder into an Inventory, or everything that is wrong with it at once."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -7,9 +8,9 @@ from msgspec import Struct
 
 from agent.config import ID
 from collector.inventory.compile import Compiled, compile_checks, refused_by_agents
-from collector.inventory.model import CheckInfo, Inventory, Profile, RawCheck
+from collector.inventory.model import CheckInfo, Inventory, Profile, RawCheck, Uplink
 from collector.inventory.problems import WORD, FolderError, known, read_text
-from collector.inventory.province import Province, is_factor, read_province
+from collector.inventory.province import Province, is_factor, mistakes_of_uplinks, read_province
 from collector.inventory.selection import Places
 from collector.inventory.tables import Tables, read_tables
 from collector.inventory.yamltext import Document
@@ -110,6 +111,13 @@ def _broken(province: Province) -> set[str]:
     return set(province.named["systems"]) - set(province.raw.systems)
 
 
+def _sane_uplinks(province: Province) -> Mapping[str, Uplink] | None:
+    """Return the uplinks; None where something was refused in them already."""
+    uplinks = province.raw.uplinks
+    whole = set(province.named["uplinks"]) == set(uplinks)
+    return uplinks if whole and not any(mistakes_of_uplinks(uplinks)) else None
+
+
 def _places(province: Province, tables: Tables) -> Places:
     return Places(
         sites=tables.sites,
@@ -120,6 +128,7 @@ def _places(province: Province, tables: Tables) -> Places:
         profiles={name: _sane(profile) for name, profile in province.raw.profiles.items()},
         default_profile=province.raw.default_profile,
         named=tables.words(),
+        uplinks=_sane_uplinks(province),
     )
 
 
@@ -164,4 +173,6 @@ def _inventory(
         subjects=compiled.subjects,
         series_of_agent=compiled.series_of_agent,
         interval_of=compiled.interval_of,
+        uplinks=province.raw.uplinks,
+        loads=compiled.loads,
     )

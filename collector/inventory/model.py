@@ -14,6 +14,7 @@ Scope = Literal["site", "central", "external"]
 Layer = Literal["nic", "gateway", "line", "internet", "tslcd", "dns", "service"]
 LineKind = Literal["ftth", "tslcd", "4g"]
 Select = Literal["source", "interface", "anchor", "none"]
+LoadTests = Literal["all", "sound", "none"]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -85,6 +86,39 @@ class Profile(Struct, frozen=True, kw_only=True):
     """An agent not heard for this long is silent."""
     interval_factor: float = 1.0
     """Every check's interval is multiplied by this."""
+    load_tests: LoadTests = "all"
+    """Which runs that load what all sites share may begin; `sound`: streams without frames."""
+
+
+class Uplink(Struct, frozen=True, kw_only=True):
+    """What many sites load together: the line before a conference bridge, say."""
+
+    name: Text
+    mbit_s: float
+    """Each way."""
+    share: float
+    """How much of it tests may use, 0 to 1."""
+    hosts: list[str]
+    """The targets that lie behind it."""
+
+    @property
+    def bits_per_second(self) -> float:
+        """Return its whole capacity, one way."""
+        return self.mbit_s * 1e6
+
+
+class Load(Struct, frozen=True, kw_only=True):
+    """What one run of a check puts on an uplink, one way."""
+
+    uplink: str
+    bits_per_second: float
+    """On Ethernet."""
+    seconds: float
+    max_bytes: int
+    sound: bool
+    """A voice's: thin and even."""
+    stream: str = ""
+    """Of agent.wire.STREAMS; "" where it is none."""
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -207,6 +241,9 @@ class Inventory(Struct, frozen=True, kw_only=True):
     series_of_agent: Mapping[str, tuple[Series, ...]]
     interval_of: Mapping[Series, float]
     """Seconds between two runs, by the default profile."""
+    uplinks: Mapping[str, Uplink] = {}
+    loads: Mapping[Series, Load] = {}
+    """Those series that run only in slots, and what a run of theirs loads."""
 
     def profile_at(self, now: datetime) -> Profile:
         """Return the profile in force at a moment (aware datetime)."""

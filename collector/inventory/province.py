@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from agent.config import ID
+from collector.inventory.loads import host_of
 from collector.inventory.model import (
     Carrier,
     Day,
@@ -20,11 +21,12 @@ from collector.inventory.model import (
     Route,
     System,
     Text,
+    Uplink,
 )
 from collector.inventory.problems import WORD, known
 from collector.inventory.yamltext import Document
 
-SECTIONS = ("carriers", "systems", "phases", "profiles", "on_call")
+SECTIONS = ("carriers", "systems", "uplinks", "phases", "profiles", "on_call")
 
 
 class RawHours(Struct, frozen=True, kw_only=True):
@@ -41,6 +43,7 @@ class RawProvince(Struct, frozen=True, kw_only=True):
     time_zone: str
     carriers: dict[str, Carrier]
     systems: dict[str, System]
+    uplinks: dict[str, Uplink] = {}
     phases: dict[str, Phase] = {}
     profiles: dict[str, Profile]
     default_profile: str
@@ -88,6 +91,7 @@ def _mistakes(raw: RawProvince, named: Mapping[str, list[str]]) -> Iterator[tupl
     names = {"name": raw.name}
     for section, entries in (
         ("systems", raw.systems),
+        ("uplinks", raw.uplinks),
         ("phases", raw.phases),
         ("on_call", raw.on_call),
     ):
@@ -103,6 +107,7 @@ def _mistakes(raw: RawProvince, named: Mapping[str, list[str]]) -> Iterator[tupl
         yield from _mistakes_of_route(name, route, raw.on_call, named["on_call"])
     for name, profile in raw.profiles.items():
         yield from _mistakes_of_profile(f"profiles.{name}", profile)
+    yield from mistakes_of_uplinks(raw.uplinks)
     yield from _unknown_names(raw, named)
 
 
@@ -149,6 +154,25 @@ def _mistakes_of_profile(path: str, profile: Profile) -> Iterator[tuple[str, str
         yield f"{path}.silent_after_seconds", f"{found}, expected {wanted}"
     if not is_factor(profile.interval_factor):
         yield f"{path}.interval_factor", f"found {profile.interval_factor:g}, expected 0.1 to 100"
+
+
+def mistakes_of_uplinks(uplinks: Mapping[str, Uplink]) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with uplinks: their key path and what was expected."""
+    behind: dict[str, str] = {}
+    for name, uplink in uplinks.items():
+        path = f"uplinks.{name}"
+        if not 0.1 <= uplink.mbit_s <= 1_000_000:
+            yield f"{path}.mbit_s", f"found {uplink.mbit_s:g}, expected 0.1 to 1000000"
+        if not 0 < uplink.share <= 1:
+            yield f"{path}.share", f"found {uplink.share:g}, expected more than 0, at most 1"
+        if not uplink.hosts:
+            yield f"{path}.hosts", "found none, expected the hosts behind this uplink"
+        for host in uplink.hosts:
+            if host_of(host) != host:
+                yield f"{path}.hosts", f"found {host!r}, expected a name or address, small letters"
+            elif host in behind:
+                yield f"{path}.hosts", f"{host!r} lies behind {behind[host]!r} already"
+            behind.setdefault(host, name)
 
 
 def is_factor(factor: float) -> bool:

@@ -8,7 +8,8 @@ import msgspec
 
 from agent.config import Check
 from agent.probes import PROBES
-from collector.inventory.model import SITE_KINDS, Inventory, Scope
+from collector.inventory.loads import UNKNOWN_MBIT_S, line_limit, round_seconds, runs_at_once
+from collector.inventory.model import SITE_KINDS, Inventory, Scope, Series
 from collector.inventory.problems import FolderError, known
 from collector.inventory.resolve import some
 
@@ -28,6 +29,7 @@ def report(inventory: Inventory, agent: str | None = None) -> str:
             raise FolderError([f"agent {agent!r}: {known(agent, inventory.configs)}"])
         return "\n".join(_agent_in_full(inventory, agent)) + "\n"
     parts = [_head(inventory), _by_kind(inventory), _example(inventory), _loads(inventory)]
+    parts += [_uplinks(inventory)] if inventory.loads else []
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
@@ -140,6 +142,32 @@ def _load(
     if in_order[SHOWN:]:
         most = _rates(inventory, in_order[SHOWN][1])
         yield f"    and {len(in_order) - SHOWN} more, each at most {most}"
+
+
+def _uplinks(inventory: Inventory) -> Iterator[str]:
+    """Yield what runs that need a slot put on each uplink: how many at once, how long a round."""
+    yield "What runs in slots only, so that no uplink bears more than its share"
+    for name, uplink in inventory.uplinks.items():
+        share = f"{uplink.share:.0%} of {uplink.mbit_s:g} Mbit/s"
+        yield f"  {name} ({uplink.name.vi}): {share} for all of them together"
+        of_check: dict[str, list[Series]] = defaultdict(list)
+        for series, load in inventory.loads.items():
+            if load.uplink == name:
+                of_check[series.check].append(series)
+        for check, runs in of_check.items():
+            load = inventory.loads[runs[0]]
+            at_once = min(runs_at_once(uplink, load.bits_per_second), len(runs))
+            yield (
+                f"    {check}: {len(runs)} runs of {load.bits_per_second / 1e6:.4g} Mbit/s, "
+                f"{load.seconds:g} s; {at_once} at once, a round of all takes "
+                f"{round_seconds(len(runs), at_once, load.seconds):g} s"
+            )
+            never = [one for one in runs if line_limit(inventory, one) < load.bits_per_second]
+            if never:
+                yield (
+                    f"      never at {some([one.agent for one in never])}: more than half of the "
+                    f"line's contract (lines.csv; {UNKNOWN_MBIT_S:g} Mbit/s where it is not known)"
+                )
 
 
 def _agent_rate(inventory: Inventory, agent: str) -> float:
