@@ -6,6 +6,7 @@ from agent.probes.http import Http
 from agent.probes.icmp import Icmp
 from agent.probes.mail import Mail
 from agent.probes.pc import Pc
+from agent.probes.stun import Stun
 from agent.probes.tcp import Tcp
 from agent.probes.tls import Tls
 
@@ -15,6 +16,7 @@ PROBES: dict[str, type[Probe]] = {
     "icmp": Icmp,
     "mail": Mail,
     "pc": Pc,
+    "stun": Stun,
     "tcp": Tcp,
     "tls": Tls,
 }

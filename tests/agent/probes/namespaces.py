@@ -77,6 +77,20 @@ def _addresses(names: Namespaces) -> None:
 
 
 @contextmanager
+def masquerade(names: Namespaces, how: str = "") -> Iterator[None]:
+    """Let the router show 10.7.2.1 for whoever is behind it; "fully-random" varies the ports."""
+    nft(
+        "table ip nat {\n chain c {\n type nat hook postrouting priority 100\n"
+        f' oifname "wan" masquerade {how}\n }}\n}}\n',
+        names.router,
+    )
+    try:
+        yield
+    finally:
+        nft("delete table ip nat\n", names.router)
+
+
+@contextmanager
 def without_net_raw() -> Iterator[None]:
     """Take CAP_NET_RAW from this thread for a while (capset(2), version 3)."""
     header = ctypes.create_string_buffer(struct.pack("=Ii", 0x20080522, 0))
