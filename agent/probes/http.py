@@ -2,21 +2,17 @@
 
 import re
 import unicodedata
-from contextlib import closing
 from typing import Annotated, ClassVar, Literal
 
 from aiohttp.http import RawResponseMessage
 from msgspec import Meta, Struct
 from yarl import URL
 
-from agent import VERSION
-from agent.probes.base import Env, Recorder, Target, Value
-from agent.probes.handshake import TlsPolicy, open_channel, refuse_server_name
-from agent.probes.net import refuse_host
-from agent.probes.response import Response
+from agent.probes.base import Env, Recorder, Target, TargetError, Value
+from agent.probes.fetch import NO_USER, USER_AGENT, exchange, redirected, refuse_url, request
+from agent.probes.handshake import TlsPolicy, refuse_server_name
 from agent.wire import Failure
 
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
 OURS = frozenset({"connection", "content-length", "expect", "transfer-encoding", "upgrade"})
 # Meant for the host they were configured for, not for where it redirects to
 PRIVATE = frozenset({"authorization", "cookie", "host"})
@@ -92,7 +88,7 @@ class Http:
         self._params = params
         self._env = env
         headers = {
-            "user-agent": ("User-Agent", f"thongsuot-agent/{VERSION}"),
+            "user-agent": USER_AGENT,
             "accept": ("Accept", "*/*"),
         }
         headers |= {name.lower(): (name, value) for name, value in params.headers.items()}
@@ -103,15 +99,8 @@ class Http:
     @classmethod
     def refuse_target(cls, name: str, params: HttpParams) -> str:
         """Return what was expected of a target's text, or "" when it is fine."""
-        try:
-            url = URL(name)
-        except ValueError as exc:
-            return f"expected a URL ({exc})"
-        if url.scheme not in {"http", "https"} or not url.raw_host or not url.port:
-            return "expected http://host/… or https://host/…"
-        if url.user is not None or url.password is not None:
-            return "expected no user or password in the URL; params.headers can hold them"
-        return refuse_host(url.raw_host, params.ip_version)
+        expected = refuse_url(name, params.ip_version)
+        return f"{NO_USER}; params.headers can hold them" if expected == NO_USER else expected
 
     async def run(self, target: Target, rec: Recorder) -> None:
         """Fetch the URL and follow its redirects; phases of all connections add up."""
@@ -131,32 +120,24 @@ class Http:
         """Return where one response redirects to; None when it is the last and was judged."""
         params = self._params
         server_name = params.server_name if private else ""
-        secure = url.scheme == "https"
-        channel = await open_channel(
+        async with exchange(
             self._env,
             target,
             rec,
-            host=url.raw_host or "",
-            port=url.port or 0,
+            url,
+            self._request(url, private=private),
             ip_version=params.ip_version,
-            tls=TlsPolicy(server_name, params.verify, params.ca_file) if secure else None,
-        )
-        if channel is None:
-            return None
-        with closing(channel):
-            response = Response(channel, with_body=params.method != "HEAD")
-            with rec.phase("processing"):
-                await channel.send(self._request(url, private=private))
-                await response.begin()
-            with rec.phase("transfer"):
-                head = await response.head()
-                rec.value("http_ssl", int(secure))
-                _report(head, rec)
-                following = self._following(url, head, rec)
-                if following is not None:
-                    return following
-                self._judge_status(head, rec)
-                body = await response.body(params.max_body_bytes)
+            tls=TlsPolicy(server_name, params.verify, params.ca_file),
+            with_body=params.method != "HEAD",
+        ) as response:
+            head = await response.head()
+            rec.value("http_ssl", int(url.scheme == "https"))
+            _report(head, rec)
+            following = self._following(url, head, rec)
+            if following is not None:
+                return following
+            self._judge_status(head, rec)
+            body = await response.body(params.max_body_bytes)
         if body is None:
             rec.fail(Failure.TOO_LARGE, f"the body is larger than {params.max_body_bytes} bytes")
             return None
@@ -170,27 +151,21 @@ class Http:
         if not private:
             given = {key: pair for key, pair in given.items() if key not in PRIVATE}
         headers = {"host": ("Host", url.host_port_subcomponent or ""), **given}
-        lines = [f"{self._params.method} {url.raw_path_qs} HTTP/1.1"]
-        lines += (f"{name}: {value}" for name, value in headers.values())
-        return "\r\n".join([*lines, "Connection: close", "", ""]).encode()
+        return request(self._params.method, url, headers.values())
 
     def _following(self, url: URL, head: RawResponseMessage, rec: Recorder) -> URL | None:
         """Return where to go on; None when this response is the last, or leads nowhere allowed."""
-        location = head.headers.get("Location", "")
-        if head.code not in REDIRECTS or not location or not self._params.max_redirects:
+        if not self._params.max_redirects:
             return None
         try:
-            following = url.join(URL(location))
-        except ValueError as exc:
-            rec.fail(Failure.HTTP_REDIRECT, f"to {location!r}: {exc}")
+            following = redirected(url, head)
+        except TargetError as exc:
+            rec.fail(exc.failure, str(exc))
             return None
-        if following.scheme not in {"http", "https"} or not following.raw_host:
-            rec.fail(Failure.HTTP_REDIRECT, f"to {location!r}, which is not HTTP")
-        elif self._params.stay_on_host and following.raw_host != url.raw_host:
+        if following and self._params.stay_on_host and following.raw_host != url.raw_host:
             rec.fail(Failure.HTTP_REDIRECT, f"to another host: {following.origin()}")
-        else:
-            return following
-        return None
+            return None
+        return following
 
     def _judge_status(self, head: RawResponseMessage, rec: Recorder) -> None:
         accepted = self._params.status_codes or range(200, 300)

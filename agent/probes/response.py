@@ -24,6 +24,7 @@ class Response:
         self._handler.set_response_params(skip_payload=not with_body, read_until_eof=True)
         self._payload: StreamReader = EMPTY_PAYLOAD
         self._received = b""
+        self._given = 0
 
     async def begin(self) -> None:
         """Wait for the first byte."""
@@ -48,19 +49,27 @@ class Response:
     async def body(self, max_bytes: int) -> bytes | None:
         """Return the decoded body; None, as soon as that is known, when it is larger."""
         body = bytearray()
-        while not self._payload.at_eof():
-            if not self._payload.is_eof():
-                data = self._received or await self._channel.receive()
-                self._received = b""
-                self._parse(data)
-                if not self._payload.is_eof():
-                    self._raise_if_over(data, f"after {len(body)} bytes of the body")
-            # In pieces, as it is decoded: a few kB can decode to gigabytes, which nobody may hold
-            while piece := self._payload.read_nowait():
-                body += piece
-                if len(body) > max_bytes:
-                    return None
+        while piece := await self.piece():
+            body += piece
+            if len(body) > max_bytes:
+                return None
         return bytes(body)
+
+    async def piece(self) -> bytes:
+        """Return the next bytes of the decoded body; b"" after the last.
+
+        In pieces, as it is decoded: a few kB can decode to gigabytes, which nobody may hold.
+        """
+        while not self._payload.at_eof():
+            if piece := self._payload.read_nowait():
+                self._given += len(piece)
+                return piece
+            data = self._received or await self._channel.receive()
+            self._received = b""
+            self._parse(data)
+            if not self._payload.is_eof():
+                self._raise_if_over(data, f"after {self._given} bytes of the body")
+        return b""
 
     def _parse(self, data: bytes) -> None:
         if data:
