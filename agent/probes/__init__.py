@@ -6,6 +6,7 @@ from agent.probes.http import Http
 from agent.probes.icmp import Icmp
 from agent.probes.mail import Mail
 from agent.probes.pc import Pc
+from agent.probes.sip import Sip
 from agent.probes.stun import Stun
 from agent.probes.tcp import Tcp
 from agent.probes.tls import Tls
@@ -16,6 +17,7 @@ PROBES: dict[str, type[Probe]] = {
     "icmp": Icmp,
     "mail": Mail,
     "pc": Pc,
+    "sip": Sip,
     "stun": Stun,
     "tcp": Tcp,
     "tls": Tls,

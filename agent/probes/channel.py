@@ -58,6 +58,11 @@ class Channel:
             except ssl.SSLEOFError:  # ended without saying so: how much was due, HTTP itself knows
                 return b""
 
+    def local_address(self) -> tuple[str, int]:
+        """Return the address and port of ours that the connection uses."""
+        address, port, *_ = self._sock.getsockname()
+        return address, port
+
     def agreed(self) -> tuple[str, str]:
         """Return the TLS version and the cipher, as `TLSv1.3` and OpenSSL's name; "" if none."""
         cipher = self._tls.cipher() if self._tls else None
