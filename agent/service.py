@@ -121,17 +121,22 @@ class Service:
         if not self._samples:
             return False
         samples, self._samples = self._samples, []
+        sealed = read_stamp()
+        offset = self._health.clock_offset_seconds
+        age = sealed.mono_ns / 1e9 - self._health.clock_measured_at
         batch = Batch(
             v=WIRE_VERSION,
             agent=self._file.agent,
             boot=self._boot,
             machine_boot=self._machine_boot,
             seq=0,  # the spool numbers it
-            sealed=read_stamp(),
+            sealed=sealed,
             synchronised=synchronised(),
             config=self._config.version,
             program=VERSION,
             samples=samples,
+            ntp_offset=None if offset is None else round(offset, 7),
+            ntp_age=None if offset is None else round(max(age, 0.0), 3),
         )
         await asyncio.to_thread(self._spool.append, batch)
         return True

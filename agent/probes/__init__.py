@@ -5,6 +5,7 @@ from agent.probes.dns import Dns
 from agent.probes.http import Http
 from agent.probes.icmp import Icmp
 from agent.probes.mail import Mail
+from agent.probes.ntp import Ntp
 from agent.probes.pc import Pc
 from agent.probes.sip import Sip
 from agent.probes.stun import Stun
@@ -16,6 +17,7 @@ PROBES: dict[str, type[Probe]] = {
     "http": Http,
     "icmp": Icmp,
     "mail": Mail,
+    "ntp": Ntp,
     "pc": Pc,
     "sip": Sip,
     "stun": Stun,

@@ -125,7 +125,7 @@ class Resolve(Protocol):
 
 @dataclass(slots=True)
 class Health:
-    """What the agent's parts know of themselves, for the `pc` probe to report."""
+    """What the agent's parts know of themselves and their PC, for each other to report."""
 
     runs: int = 0
     runs_missed: int = 0
@@ -133,6 +133,15 @@ class Health:
     schedule_lag_seconds: float = 0.0
     """How late the latest slot began."""
     state_directory: str = "/"
+    clock_offset_seconds: float | None = None
+    """What the newest time server that answered makes of the PC's clock: positive is behind."""
+    clock_measured_at: float = 0.0
+    """CLOCK_BOOTTIME seconds of that."""
+
+    def note_clock(self, offset_seconds: float) -> None:
+        """Take down what a time server has just said."""
+        self.clock_offset_seconds = offset_seconds
+        self.clock_measured_at = time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(slots=True)

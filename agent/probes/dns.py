@@ -20,7 +20,7 @@ from agent.probes.net import (
     is_address,
     refuse_host,
     resolve,
-    split_host_port,
+    split_host,
 )
 from agent.wire import Failure
 
@@ -107,7 +107,7 @@ class Dns:
         if name == "system":
             return ""
         try:
-            host, _ = _split(name)
+            host, _ = split_host(name, PORT)
         except ValueError as exc:
             return f"{exc}; or an address or name alone, or system"
         return refuse_host(host, params.ip_version)
@@ -115,7 +115,8 @@ class Dns:
     async def run(self, target: Target, rec: Recorder) -> None:
         """Ask once. What is no answer to us is passed over, and the wait goes on."""
         rec.value("dns_query_succeeded", 0)
-        host, port = (_system_resolver(), PORT) if target.name == "system" else _split(target.name)
+        name = _system_resolver() if target.name == "system" else target.name
+        host, port = split_host(name, PORT)
         address = await resolve(self._env, host, self._params.ip_version, rec)
         ident = secrets.token_bytes(2)
         question = Question((address, port), target, ident + self._wire[2:], ident)
@@ -183,12 +184,6 @@ async def _exactly(sock: socket.socket, size: int) -> bytes:
             raise EOFError("the resolver closed the connection before it had answered")
         data += more
     return data
-
-
-def _split(name: str) -> tuple[str, int]:
-    """Return a resolver's host and port. ValueError says what was expected."""
-    alone = ":" not in name or (name.count(":") > 1 and not name.startswith("["))
-    return (name, PORT) if alone else split_host_port(name)
 
 
 def _system_resolver() -> str:

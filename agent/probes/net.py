@@ -127,6 +127,12 @@ def split_host_port(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def split_host(text: str, port: int) -> tuple[str, int]:
+    """Split `host:port`, or give a host alone the usual port. ValueError says what was expected."""
+    alone = ":" not in text or (text.count(":") > 1 and not text.startswith("["))
+    return (text, port) if alone else split_host_port(text)
+
+
 def refuse_host(host: str, ip_version: int) -> str:
     """Return what was expected of a target's host, or "" when it is fine."""
     if is_address(host):

@@ -73,3 +73,8 @@ class Batch(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Version of the configuration in force, 0 before the first."""
     program: str
     samples: list[Sample]
+    ntp_offset: float | None = None
+    """Seconds: a time server's clock less this PC's, by the newest answer to an `ntp` check.
+    Evidence only; the collector corrects times by what it learned itself."""
+    ntp_age: float | None = None
+    """Seconds from that answer until the batch was sealed."""

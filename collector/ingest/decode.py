@@ -76,6 +76,8 @@ class _Batch(Batch, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     config: _Count
     program: _OptionalWord
     samples: Annotated[list[_Sample], Meta(max_length=MAX_BATCH_SAMPLES)]  # type: ignore[assignment] # list is invariant, a frozen batch is not
+    ntp_offset: _Number | None = None
+    ntp_age: Annotated[float, Meta(ge=0, le=1e300)] | None = None
 
 
 class _LineState(LineState, frozen=True, kw_only=True, omit_defaults=True):

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from agent.config import AgentConfig, Check, Line, decode_agent_config, read_agent_file
+from agent.probes import PROBES
 from agent.remote_config import LastGood
 from agent.strict import ConfigError
 
@@ -71,7 +72,7 @@ def test_good_file(tmp_path):
         (
             "kind: tcp",
             "kind: tpc",
-            "agent.yml: check portal: kind is 'tpc', expected one of dns, http, icmp, pc, tcp, tls",
+            f"agent.yml: check portal: kind is 'tpc', expected one of {', '.join(PROBES)}",
         ),
         (
             "portal.example:443",

@@ -9,6 +9,7 @@ import pytest
 
 from agent.config import Check
 from agent.once import choose, left_out
+from agent.probes import PROBES
 from agent.wire import Sample
 from tests.programs import free_port
 
@@ -111,7 +112,7 @@ async def test_bad_file_is_2(agent_file, words):
     assert 2 == done.returncode
     assert (
         "agent.yml: check may-tram: kind is 'pcc', "
-        "expected one of dns, http, icmp, pc, tcp, tls\n" == done.stderr
+        f"expected one of {', '.join(PROBES)}\n" == done.stderr
     )
 
 

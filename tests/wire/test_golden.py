@@ -64,6 +64,8 @@ BATCH = Batch(
             error="cannot use line at 192.0.2.7: Cannot assign requested address",
         ),
     ],
+    ntp_offset=-0.0123456,
+    ntp_age=41.5,
 )
 PUSH = Push(
     v=1,

@@ -35,6 +35,17 @@ def test_an_arrival_stands_in_for_an_anchor():
     assert times(clocks, stamp(wall=0, mono=900)) == [pytest.approx(NOON - 99.95)]
 
 
+@pytest.mark.parametrize("offset", [None, -3_600.0, 1.7e9])
+def test_a_time_servers_word_moves_no_time(offset):
+    """What an agent heard of an NTP server is evidence only: times rest on the centre's own clock."""
+    said = {"ntp_offset": offset, "ntp_age": 1.0, "synchronised": False}
+    clocks = learned(push(anchor=ANCHOR, anchor_error=0.02))
+    unknown = Clocks()
+
+    assert times(clocks, stamp(wall=0, mono=900), **said) == [NOON - 100]
+    assert times(unknown, stamp(wall=NOON - 7), received_at=NOON, **said) == [NOON - 7]
+
+
 def test_the_faster_arrival_is_nearer_to_the_truth():
     """Of two arrivals the one that was on its way for less time is kept."""
     clocks = Clocks()

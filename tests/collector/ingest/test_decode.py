@@ -189,6 +189,18 @@ REFUSED = {
         "malformed",
         f"{SAMPLE}.facts[...]: expected str of length <= 2048",
     ),
+    "an offset in words": (
+        in_batch(ntp_offset="late"),
+        400,
+        "malformed",
+        "$.batches[1].ntp_offset: expected float | null, got str",
+    ),
+    "a measurement yet to come": (
+        in_batch(ntp_age=-1.0),
+        400,
+        "malformed",
+        "$.batches[1].ntp_age: expected float >= 0.0",
+    ),
     "attempt 0": (changed(attempt=0), 400, "malformed", f"{SAMPLE}.attempt: expected int >= 1"),
     "NaN": (raw("NaN"), 400, "malformed", "$: JSON is malformed: invalid character (byte 575)"),
     "Infinity": (

@@ -48,7 +48,9 @@ async def journal(tmp_path):
 async def test_what_was_appended_is_read_back(journal):
     """An entry comes back with the bytes, the times and the marks it was kept with."""
     first = entry(1)
-    second = msgspec.structs.replace(entry(2), trusted=False, quarantined=[0])
+    second = msgspec.structs.replace(
+        entry(2, ntp_offset=-1.5, ntp_age=9.0), trusted=False, quarantined=[0]
+    )
     assert await journal.append([first, second]) == [True, True]
     fields = [msgspec.structs.asdict(one) for one in (first, second)]
     assert await journal.read(0, 10) == [Entry(id=n, **each) for n, each in enumerate(fields, 1)]

@@ -1,5 +1,6 @@
 import pytest
 
+from agent.probes import PROBES
 from tests.collector.inventory.folders import problems, spoilt, write
 
 CASES = [
@@ -20,7 +21,7 @@ CASES = [
     (
         "kind: icmp\n  devices",
         "kind: ping\n  devices",
-        "checks.yml line 6, checks[gateway].kind: is 'ping', expected one of dns, http, icmp, pc, tcp, tls",
+        f"checks.yml line 6, checks[gateway].kind: is 'ping', expected one of {', '.join(PROBES)}",
     ),
     (
         "layer: gateway",
