@@ -2,6 +2,7 @@
 
 from agent.probes.base import Probe
 from agent.probes.dns import Dns
+from agent.probes.h323 import H323
 from agent.probes.http import Http
 from agent.probes.icmp import Icmp
 from agent.probes.mail import Mail
@@ -14,6 +15,7 @@ from agent.probes.tls import Tls
 
 PROBES: dict[str, type[Probe]] = {
     "dns": Dns,
+    "h323": H323,
     "http": Http,
     "icmp": Icmp,
     "mail": Mail,
