@@ -43,7 +43,8 @@ class Pc:
 
     def __init__(self, params: PcParams, env: Env) -> None:
         self._health = env.health
-        self._before: dict[str, float] = {}
+        # Kept across configurations: else each would count the whole life of the PC once more
+        self._before: dict[str, float] = env.keep("pc totals", dict)
 
     @classmethod
     def refuse_target(cls, name: str, params: PcParams) -> str:

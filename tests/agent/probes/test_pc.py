@@ -3,6 +3,8 @@
 import time
 from contextlib import asynccontextmanager
 
+import pytest
+
 from agent.clock import machine_boot, read_stamp, synchronised
 from agent.probes.base import Env, Health, Recorder, Target
 from agent.probes.pc import Pc, PcParams
@@ -30,11 +32,15 @@ async def test_reads_this_machine():
     assert rec.failure is None
 
 
-async def test_counts_what_came_since():
-    """A second reading counts only what was spent between the two."""
+@pytest.mark.parametrize("configured_anew", [False, True])
+async def test_counts_what_came_since(configured_anew):
+    """A second reading counts only what was spent between the two, also after a new configuration."""
     health = Health(runs=7)
-    probe = Pc(PcParams(), Env(resolve=None, health=health))
+    env = Env(resolve=None, health=health)
+    probe = Pc(PcParams(), env)
     await measure(probe)
+    if configured_anew:
+        probe = Pc(PcParams(), env)
     health.runs = 10
     begun = time.process_time()
     while time.process_time() - begun < 0.05:
