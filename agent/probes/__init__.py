@@ -6,6 +6,7 @@ from agent.probes.h323 import H323
 from agent.probes.http import Http
 from agent.probes.icmp import Icmp
 from agent.probes.mail import Mail
+from agent.probes.nic import Nic
 from agent.probes.ntp import Ntp
 from agent.probes.pc import Pc
 from agent.probes.sip import Sip
@@ -19,6 +20,7 @@ PROBES: dict[str, type[Probe]] = {
     "http": Http,
     "icmp": Icmp,
     "mail": Mail,
+    "nic": Nic,
     "ntp": Ntp,
     "pc": Pc,
     "sip": Sip,
