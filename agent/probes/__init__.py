@@ -7,6 +7,7 @@ from agent.probes.http import Http
 from agent.probes.icmp import Icmp
 from agent.probes.mail import Mail
 from agent.probes.nic import Nic
+from agent.probes.media import Media
 from agent.probes.ntp import Ntp
 from agent.probes.pc import Pc
 from agent.probes.sip import Sip
@@ -21,6 +22,7 @@ PROBES: dict[str, type[Probe]] = {
     "icmp": Icmp,
     "mail": Mail,
     "nic": Nic,
+    "media": Media,
     "ntp": Ntp,
     "pc": Pc,
     "sip": Sip,

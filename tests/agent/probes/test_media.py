@@ -1,0 +1,376 @@
+"""A media session is held in its slot, both ways are measured apart, and nobody is believed blindly."""
+
+import asyncio
+import socket
+import threading
+import time
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+
+from agent.probes import media as module
+from agent.probes import media_sender
+from agent.probes.base import ProbeError, Recorder, Target
+from agent.probes.media import Media, MediaParams
+from agent.probes.media_sender import NS, plan
+from agent.wire import STREAMS, Failure
+from tests.agent.probes.attempts import open_files
+from tests.agent.probes.reflecting import a_slot, lying, reflecting
+from tests.agent.probes.tries import Tried
+from tests.programs import free_port
+from tests.waiting import until
+
+
+@pytest.fixture(autouse=True)
+def on_a_shared_machine(monkeypatch):
+    """Wait for stragglers as long as a loopback needs, and pardon a busy machine its lateness."""
+    monkeypatch.setattr(media_sender, "STRAGGLER_SECONDS", 0.4)
+    monkeypatch.setattr(media_sender, "CLOSE_EVERY_SECONDS", 0.1)
+    monkeypatch.setattr(module, "MAX_LATENESS_SECONDS", 1.0)
+
+
+PHASES = ["resolve", "open", "media", "close"]
+
+
+async def hold(env, port, *, slot=None, host="127.0.0.1", deadline=15.0, **params):
+    """Hold one session and return what was recorded; ProbeError and OSError fly."""
+    params = {"seconds": 1.0, **params}
+    slot = slot or a_slot(params.get("stream", "g711"))
+    rec = Recorder()
+    target = Target(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", slot=slot)
+    async with asyncio.timeout(deadline):
+        await Media(MediaParams(**params), env).run(target, rec)
+    return rec
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_a_clean_path(env, host):
+    """Nothing lost, the marks kept, everything measured that can be, in both directions."""
+    with reflecting(host) as reflector:
+        rec = await hold(env, reflector.address[1], host=host)
+
+    assert (rec.failure, rec.detail) == (None, "")
+    assert list(rec.phases) == PHASES
+    assert 0.97 < rec.phases["media"] < 2.0
+    assert rec.phases["close"] < 1.0  # nothing was under way any more
+    assert rec.counts == {
+        "media_sent_packets_total": 50,
+        "media_received_packets_total": 50,
+        "media_duplicates_total": 0,
+    }
+    for way in ("forward", "backward", "roundtrip"):
+        assert rec.values[f"media_loss_ratio.{way}"] == 0
+        assert rec.values[f"media_loss_run_max.{way}"] == 0
+        assert f"media_burst_ratio.{way}" not in rec.values
+    for way in ("forward", "backward"):
+        assert rec.values[f"media_reordered_ratio.{way}"] == 0
+        assert rec.values[f"media_dscp_received.{way}"] == 46
+        assert 0 <= rec.values[f"media_jitter_seconds.{way}"] < 0.02
+        assert (
+            rec.values[f"media_pdv_seconds.{way}.p50"] <= rec.values[f"media_pdv_seconds.{way}.max"]
+        )
+    assert 0 < rec.values["media_rtt_seconds.p50"] < 0.02
+    assert rec.values["media_path_ttl"] == 64
+    assert rec.values["media_dscp_sent"] == 46
+    assert rec.values["media_socket_drops"] == 0
+    assert rec.facts == {"slot": "a-slot", "address": host}
+
+
+@pytest.mark.parametrize(
+    ("stream", "shape", "sent"),
+    [("opus", "constant", 50), ("720p", "constant", 39), ("720p", "frames", 44)],
+)
+async def test_every_stream(env, stream, shape, sent):
+    """Pictures begin with a quarter of their load; each packet has its class of service."""
+    with reflecting() as reflector:
+        rec = await hold(env, reflector.address[1], stream=stream, shape=shape)
+
+    assert rec.failure is None
+    assert rec.counts["media_sent_packets_total"] == pytest.approx(sent, abs=1)
+    assert rec.values["media_dscp_received.forward"] == STREAMS[stream].dscp
+
+
+@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("in_frames", [False, True])
+def test_a_plan_keeps_the_streams_rate(name, in_frames):
+    """After the ramp the mean rate is the stream's, even or in bursts."""
+    stream = STREAMS[name]
+    if in_frames and not stream.frames_per_second:
+        return
+    moments = plan(stream, seconds=60, in_frames=in_frames)
+    full = [moment for moment in moments if moment >= 4 * NS]
+
+    assert moments == sorted(moments)
+    assert len(full) / 56 == pytest.approx(stream.packets_per_second, rel=0.01)
+    if stream.frames_per_second:
+        ramp = sum(1 for moment in moments if moment < 2 * NS)
+        assert ramp / 2 == pytest.approx(stream.packets_per_second / 4, rel=0.02)
+
+
+def test_frames_are_bursts():
+    """Five packets back to back each 33 ms, and every two seconds a key frame of 42."""
+    moments = plan(STREAMS["720p"], seconds=10, in_frames=True)
+    sizes = {moment: moments.count(moment) for moment in moments if 4 * NS <= moment < 8 * NS}
+
+    assert sorted(sizes.values())[-2:] == [42, 42]
+    assert set(sorted(sizes.values())[:-2]) == {4, 5}
+    assert len(sizes) == 120
+
+
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        ({"seconds": 0.5}, "seconds: found 0.5, expected 1 to 60"),
+        ({"seconds": 61}, "seconds: found 61, expected 1 to 60"),
+        ({"shape": "frames"}, "shape frames: g711 is sound, which has none"),
+    ],
+)
+def test_params_that_cannot_be(params, told):
+    """Said when configured, not at the first run."""
+    with pytest.raises(msgspec.ValidationError, match=told):
+        msgspec.convert(params, MediaParams)
+
+
+async def test_without_a_slot_nothing_is_sent(env):
+    """Who was not told to load the bridge does not."""
+    with pytest.raises(
+        ProbeError, match=r"^a media test runs only in a slot that the centre gives$"
+    ):
+        await Media(MediaParams(), env).run(Target("127.0.0.1:9"), Recorder())
+
+
+@pytest.mark.parametrize(
+    "changes", [{"max_seconds": 0.4}, {"max_bytes": 20 * 172 + 100}], ids=["seconds", "bytes"]
+)
+async def test_a_slot_bounds_the_session(env, changes):
+    """What the check says never goes beyond what the centre allows now."""
+    with reflecting() as reflector:
+        rec = await hold(env, reflector.address[1], slot=a_slot(**changes))
+
+    assert rec.counts["media_sent_packets_total"] == 20
+
+
+# Dead, hung, refusing, lying
+
+
+async def test_refused(env):
+    """No reflector on that machine: its `port unreachable` flies as the word it is."""
+    with pytest.raises(ConnectionRefusedError):
+        await hold(env, free_port())
+
+
+async def test_silent(env):
+    """A reflector that does not know the session says nothing; no media is sent to it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as hung:
+        hung.bind(("127.0.0.1", 0))
+        begun = time.monotonic()
+        rec = await hold(env, hung.getsockname()[1])
+        took = time.monotonic() - begun
+        hung.setblocking(False)
+        sizes = []
+        while True:
+            try:
+                sizes.append(len(hung.recv(2048)))
+            except BlockingIOError:
+                break
+
+    assert (rec.failure, rec.detail) == (
+        Failure.TIMEOUT,
+        "in phase open: the reflector does not answer",
+    )
+    assert took < 2.0
+    assert sizes == [121] * 4
+    assert not any(name.startswith("media_") for name in rec.values)
+
+
+async def test_a_wrong_lease_is_not_answered(env):
+    """A slot of another province opens nothing here."""
+    slot = a_slot()
+    spoilt = msgspec.structs.replace(slot, lease=slot.lease[:-1] + b"\0")
+    with reflecting() as reflector:
+        rec = await hold(env, reflector.address[1], slot=spoilt)
+        assert reflector.sessions.refused == {"lease": 4}
+
+    assert rec.failure == Failure.TIMEOUT
+
+
+async def test_it_stops_within_a_second_when_unanswered(env):
+    """The centre's way to stop everyone: the reflector falls silent, and so do the agents."""
+    received = []
+
+    def silent_after_ten(data, reflector):
+        received.append(time.monotonic())
+        return [data] if len(received) <= 11 else []
+
+    with lying(silent_after_ten) as port:
+        rec = await hold(env, port, seconds=5.0)
+
+    assert (rec.failure, rec.detail) == (
+        Failure.TIMEOUT,
+        f"in phase media: unanswered for 1 s after {rec.counts['media_sent_packets_total']:.0f} packets",
+    )
+    assert rec.counts["media_received_packets_total"] == 10
+    assert rec.counts["media_sent_packets_total"] <= 65
+    assert "media_loss_ratio.forward" not in rec.values  # only the range is known
+    assert rec.facts["loss_forward"].startswith("0.0000 to 0.")
+
+
+async def test_a_reflector_that_dies_leaves_what_was_seen(env):
+    """The figures of the time before stand, and the failure says what happened."""
+    with reflecting() as reflector:
+        task = asyncio.create_task(hold(env, reflector.address[1]))
+        await until(lambda: reflector.sessions.reflected >= 20, what="media flows")
+    rec = await task
+
+    assert rec.failure == Failure.REFUSED
+    assert 20 <= rec.counts["media_received_packets_total"] < 50
+    assert rec.values["media_rtt_seconds.p50"] > 0
+
+
+def of_media(change):
+    """Return a lie about media packets only: what opens and closes passes."""
+    return lambda data, _: change(data) if len(data) == 172 else [data]
+
+
+SPOILT = {
+    "nothing": lambda data: [],
+    "another session": lambda data: [data[:14] + b"\1\1" + data[16:]],
+    "another T1": lambda data: [data[:28] + bytes(8) + data[36:]],
+    "another number": lambda data: [data[:24] + b"\0\0\xff\xff" + data[28:]],
+    "shorter": lambda data: [data[:-1]],
+    "longer": lambda data: [data + b"\0\0\0\0"],
+    "overrun": lambda data: [data[:46] + b"\xff\xff" + data[48:]],
+    "garbage": lambda data: [b"", b"?", bytes(172)],
+}
+
+
+async def test_spoilt_replies_do_not_count(env):
+    """A reply of another session, moment, number or length is none: it is as if lost on the way."""
+
+    async def meet(lie):
+        with lying(of_media(lie)) as port:
+            return await hold(env, port)
+
+    for name, rec in zip(SPOILT, await asyncio.gather(*map(meet, SPOILT.values())), strict=True):
+        assert rec.failure == Failure.TIMEOUT, name
+        assert rec.counts["media_received_packets_total"] == 0, name
+        assert rec.values["media_loss_ratio.roundtrip"] == 1, name
+        assert not {"media_rtt_seconds.p50", "media_jitter_seconds.forward"} & rec.values.keys()
+
+
+async def test_totals_without_proof_are_ignored(env):
+    """Nobody on the way can shift the blame from one direction to the other."""
+
+    def lie(data, _):
+        return [data[:-1] + bytes([data[-1] ^ 1])] if data[45] == 253 else [data]
+
+    with lying(lie) as port:
+        rec = await hold(env, port)
+
+    assert rec.failure is None
+    assert rec.values["media_loss_ratio.roundtrip"] == 0
+    assert rec.counts["media_received_packets_total"] == 50
+
+
+async def test_doubled_replies_are_counted_once(env):
+    """A copy is a copy: neither a packet nor a loss."""
+    with lying(of_media(lambda data: [data, data])) as port:
+        rec = await hold(env, port)
+
+    assert rec.counts["media_received_packets_total"] == 50
+    assert rec.counts["media_duplicates_total"] == 50
+    assert rec.values["media_loss_ratio.backward"] == 0
+
+
+async def test_pictures_stop_when_they_are_too_much(env):
+    """More than a tenth lost over two seconds: the test has become the trouble, and ends."""
+    count = [0]
+
+    def every_fifth_lost(data, _):
+        count[0] += 1
+        return [] if len(data) > 1000 and count[0] % 5 == 0 else [data]
+
+    with lying(every_fifth_lost) as port:
+        begun = time.monotonic()
+        rec = await hold(env, port, stream="720p", seconds=10.0, slot=a_slot("720p"))
+        took = time.monotonic() - begun
+
+    assert (rec.failure, rec.detail) == (
+        Failure.LOSS,
+        "stopped: of two seconds' packets more than a tenth were lost",
+    )
+    assert took < 8
+    assert 0.15 < rec.values["media_loss_ratio.roundtrip"] < 0.25
+
+
+# Only the network is measured
+
+
+async def test_a_busy_pc_voids_the_run(env, monkeypatch):
+    """Packets that left late measured the PC: an error, and no statement about the line."""
+    monkeypatch.setattr(module, "MAX_LATENESS_SECONDS", -1.0)
+    with (
+        reflecting() as reflector,
+        pytest.raises(ProbeError, match=r"^this PC is too busy: packets"),
+    ):
+        await hold(env, reflector.address[1])
+
+
+async def test_drops_of_the_reflector_void_the_run(env):
+    """What the reflector's socket lost is not the network's."""
+    with reflecting() as reflector:
+        task = asyncio.create_task(hold(env, reflector.address[1]))
+        await until(lambda: reflector.sessions.reflected >= 5, what="media flows")
+        answer = reflector.sessions.answer
+
+        def with_drops(got):
+            got.drops += 3
+            return answer(got)
+
+        reflector.sessions.answer = with_drops
+        with pytest.raises(ProbeError) as caught:
+            await task
+
+    assert str(caught.value) == "the reflector's machine is too busy: it lost 3 packets itself"
+
+
+async def test_a_clock_that_was_set_voids_the_run(env, monkeypatch):
+    """Stamps before and after the setting cannot be compared."""
+    begun = time.monotonic()
+    real = time.time_ns
+    monkeypatch.setattr(
+        "agent.probes.media_sender.time.time_ns",
+        lambda: real() + (7 * NS if time.monotonic() > begun + 0.7 else 0),
+    )
+    with reflecting() as reflector, pytest.raises(ProbeError, match=r"clock was set by \+7\.000 s"):
+        await hold(env, reflector.address[1])
+
+
+async def test_cancelled_it_leaves_nothing(env):
+    """The thread has ended and the socket is closed when the runner's deadline cuts it off."""
+    files, threads = open_files(), threading.active_count()
+    with reflecting() as reflector:
+        task = asyncio.create_task(hold(env, reflector.address[1], seconds=10.0))
+        await until(lambda: reflector.sessions.reflected >= 5, what="media flows")
+        begun = time.monotonic()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert time.monotonic() - begun < 0.5
+
+    assert threading.active_count() == threads
+    assert open_files() == files
+
+
+@asynccontextmanager
+async def tried(_):
+    """Reflect one session, and know nothing of another."""
+    with reflecting() as reflector:
+        target = f"127.0.0.1:{reflector.address[1]}"
+        slot = a_slot()
+        stranger = msgspec.structs.replace(slot, key=b"k" * 16)
+        yield (
+            Tried(target, {"seconds": 1.0}, slot),
+            Tried(target, {"seconds": 1.0}, stranger),
+        )
