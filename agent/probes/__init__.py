@@ -6,8 +6,8 @@ from agent.probes.h323 import H323
 from agent.probes.http import Http
 from agent.probes.icmp import Icmp
 from agent.probes.mail import Mail
-from agent.probes.nic import Nic
 from agent.probes.media import Media
+from agent.probes.nic import Nic
 from agent.probes.ntp import Ntp
 from agent.probes.pc import Pc
 from agent.probes.sip import Sip
@@ -21,8 +21,8 @@ PROBES: dict[str, type[Probe]] = {
     "http": Http,
     "icmp": Icmp,
     "mail": Mail,
-    "nic": Nic,
     "media": Media,
+    "nic": Nic,
     "ntp": Ntp,
     "pc": Pc,
     "sip": Sip,
