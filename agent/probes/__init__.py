@@ -14,6 +14,7 @@ from agent.probes.sip import Sip
 from agent.probes.stun import Stun
 from agent.probes.tcp import Tcp
 from agent.probes.tls import Tls
+from agent.probes.turn import Turn
 
 PROBES: dict[str, type[Probe]] = {
     "dns": Dns,
@@ -29,6 +30,7 @@ PROBES: dict[str, type[Probe]] = {
     "stun": Stun,
     "tcp": Tcp,
     "tls": Tls,
+    "turn": Turn,
 }
 
 BY_SLOT = frozenset({"media", "throughput"})

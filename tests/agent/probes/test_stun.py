@@ -1,8 +1,6 @@
 """A STUN server is asked for the mapped address: over real servers, NATs and bad lines."""
 
 import asyncio
-import os
-import signal
 import socket
 import time
 from contextlib import asynccontextmanager
@@ -18,7 +16,7 @@ from tests.agent.probes.attempts import attempt, open_files
 from tests.agent.probes.namespaces import masquerade
 from tests.agent.probes.resolvers import odd
 from tests.agent.probes.tries import Tried
-from tests.lab.servers.coturn import coturn
+from tests.lab.servers.coturn import coturn, hanging
 from tests.programs import free_port
 from tests.waiting import until
 
@@ -69,13 +67,10 @@ async def test_real_server(env, server, host, version):
 @pytest.mark.real
 async def test_hung(env, server):
     """A server that hangs is asked again on the RFC's timetable, until the check's own deadline."""
-    os.kill(server.pid, signal.SIGSTOP)
-    try:
+    with hanging(server):
         before, begun = open_files(), time.monotonic()
         rec = await attempt(Stun, env, f"127.0.0.1:{server.port}", seconds=1.6)
         passed = time.monotonic() - begun
-    finally:
-        os.kill(server.pid, signal.SIGCONT)
 
     assert rec.failure is Failure.TIMEOUT
     assert rec.current_phase == "ask"

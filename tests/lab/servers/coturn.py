@@ -1,5 +1,8 @@
 """coturn: a real STUN and TURN server, on loopback or in a namespace."""
 
+import os
+import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -62,7 +65,38 @@ def coturn(
 
         def ready() -> bool:
             with inside(namespace) if namespace else nullcontext():
-                return all(listening(address, one) for one in (port, tls_port) if one)
+                tcp = all(listening(address, one) for one in (port, tls_port) if one)
+                return tcp and _answers_udp(address, port)
 
         until_sync(ready, seconds=10, what="coturn listens")
         yield Coturn(address, port, tls_port, process.pid, log)
+
+
+def _answers_udp(address: str, port: int) -> bool:
+    """Whether a Binding request is answered: coturn opens its UDP port after the others."""
+    with socket.socket(
+        socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM
+    ) as sock:
+        sock.settimeout(0.2)
+        sock.connect((address, port))
+        try:
+            sock.send(bytes.fromhex("000100002112a442") + bytes(12))
+            return bool(sock.recv(200))
+        except OSError:
+            return False
+
+
+@contextmanager
+def hanging(server: Coturn) -> Iterator[None]:
+    """Stop a server for a while: the kernel still takes for it what comes."""
+    threads = list(Path(f"/proc/{server.pid}/task").iterdir())
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        until_sync(lambda: all(_stopped(thread) for thread in threads), what="coturn stopped")
+        yield
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+
+
+def _stopped(thread: Path) -> bool:
+    return (thread / "stat").read_text("ascii").rpartition(")")[2].split()[0] == "T"
