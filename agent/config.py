@@ -50,7 +50,8 @@ class Check(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """What to measure, resolved for one agent."""
 
     id: str
-    """Two entries may share it while no line is in both: each line can have targets of its own."""
+    """Entries may share it while no target is in two of them over one line: each line can have
+    targets of its own, and each target params of its own."""
     kind: str
     targets: list[str]
     params: dict[str, Any] = {}
@@ -144,9 +145,15 @@ def mistakes(lines: list[Line], checks: list[Check]) -> Iterator[str]:
         wanted = {"source": line.source, "interface": line.interface, "anchor": line.anchor}
         if not wanted.get(line.select, "-"):
             yield f"line {line.name}: select is {line.select!r}, so {line.select!r} is needed"
-    ids = Counter((check.id, line) for check in checks for line in check.lines)
-    for doubled in sorted({name for (name, _), times in ids.items() if times > 1}):
-        yield f"checks: id {doubled!r} is used twice"
+    runs = Counter(
+        (check.id, target, line)
+        for check in checks
+        for target in check.targets
+        for line in check.lines
+    )
+    for (name, target, _), times in runs.items():
+        if times > 1:
+            yield f"check {name}: target {target!r} is there twice"
     for check in checks:
         for problem in _mistakes_of_check(check, selectable):
             yield f"check {check.id}: {problem}"

@@ -21,6 +21,15 @@ TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # input, and the server chooses
 CHARSETS = frozenset({"utf-8", "utf-16", "windows-1258", "windows-1252", "iso-8859-1"})
 CHARSET = re.compile(r"charset=\"?([\w.:-]+)", re.IGNORECASE)
+# Hòa and Hoà are one name, by two schools of where the tone stands
+TONES = {
+    unicodedata.normalize("NFC", first + tone + second): unicodedata.normalize(
+        "NFC", first + second + tone
+    )
+    for first, second in ("oa", "oe", "uy")
+    for tone in "\u0300\u0301\u0303\u0309\u0323"
+}
+TONE = re.compile("|".join(TONES))
 
 
 class HttpParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,9 +49,10 @@ class HttpParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_body_bytes: Annotated[int, Meta(ge=1, le=16 << 20)] = 1 << 20
     """Of the decoded body; a larger one is a failure, and is not read further."""
     body_contains: list[str] = []
-    """Texts that must all be in the body."""
+    """Texts that must all be in the body; capitals, and where a vowel pair bears its tone (hòa,
+    hoà), do not matter."""
     body_lacks: list[str] = []
-    """Texts of which none may be in the body."""
+    """Texts of which none may be in the body; compared likewise."""
     server_name: str = ""
     """Asked for (SNI) and looked for in the certificate; "" takes the URL's host."""
     verify: bool = True
@@ -93,8 +103,8 @@ class Http:
         }
         headers |= {name.lower(): (name, value) for name, value in params.headers.items()}
         self._headers = headers
-        self._contains = [unicodedata.normalize("NFC", text) for text in params.body_contains]
-        self._lacks = [unicodedata.normalize("NFC", text) for text in params.body_lacks]
+        self._contains = {text: _comparable(text) for text in params.body_contains}
+        self._lacks = {text: _comparable(text) for text in params.body_lacks}
 
     @classmethod
     def refuse_target(cls, name: str, params: HttpParams) -> str:
@@ -173,8 +183,8 @@ class Http:
             rec.fail(Failure.HTTP_STATUS, f"{head.code} {head.reason}".strip())
 
     def _judge_body(self, text: str, rec: Recorder) -> None:
-        missing = [wanted for wanted in self._contains if wanted not in text]
-        present = [unwanted for unwanted in self._lacks if unwanted in text]
+        missing = [wanted for wanted, folded in self._contains.items() if folded not in text]
+        present = [unwanted for unwanted, folded in self._lacks.items() if folded in text]
         rec.value("failed_due_to_regex", int(bool(missing or present)))
         if missing:
             rec.fail(Failure.HTTP_BODY, f"missing: {missing[0]!r}")
@@ -191,8 +201,14 @@ def _report(head: RawResponseMessage, rec: Recorder) -> None:
 
 
 def _text(head: RawResponseMessage, body: bytes) -> str:
-    """Decode a page for comparing, with letters and their marks composed (NFC)."""
+    """Decode a page for comparing."""
     named = CHARSET.search(head.headers.get("Content-Type", ""))
     charset = named[1].lower() if named else ""
     text = body.decode(charset if charset in CHARSETS else "utf-8", "replace")
-    return unicodedata.normalize("NFC", text)
+    return _comparable(text)
+
+
+def _comparable(text: str) -> str:
+    """Write one word in one way: letters and marks composed (NFC), small, tones by one school."""
+    folded = unicodedata.normalize("NFC", text).casefold()
+    return TONE.sub(lambda pair: TONES[pair[0]], folded)

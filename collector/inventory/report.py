@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -83,7 +84,8 @@ def _agent_in_full(inventory: Inventory, agent: str) -> Iterator[str]:
         by = {"source": line.source, "interface": line.interface, "anchor": line.anchor}
         how = f"{line.select} {by[line.select]}" if line.select in by else "cannot be chosen"
         yield f"  line {line.name}: {how}"
-    for check in config.checks:
+    for _, alike in groupby(config.checks, key=lambda check: (check.id, check.lines)):
+        check, *others = alike
         info = inventory.checks[check.id]
         every = ", ".join(
             f"{info.interval_seconds * profile.interval_factor:g} s {name}"
@@ -95,8 +97,9 @@ def _agent_in_full(inventory: Inventory, agent: str) -> Iterator[str]:
         if check.params:
             yield f"    {msgspec.json.encode(check.params).decode()}"
         yield from (f"    {target}" for target in check.targets[:SHOWN])
-        if len(check.targets) > SHOWN:
-            yield f"    and {len(check.targets) - SHOWN} more"
+        more = len(check.targets[SHOWN:]) + sum(len(other.targets) for other in others)
+        if more:
+            yield f"    and {more} more" + (", with params of their own" if others else "")
 
 
 def _loads(inventory: Inventory) -> Iterator[str]:

@@ -16,7 +16,8 @@ Note = Callable[[str, str], None]
 MAX_INTERVAL_SECONDS = 86400.0
 """A state that is older than a day is no state."""
 PER_AGENT = {"site.id", "site.name", "site.web"}
-"""Fields that are the same for all targets of an agent: those a check's params may use."""
+"""Fields that a check's params may use: those of the agent's site, or with `for_each: sites` of
+the site that the target is made for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Run:
 
 @dataclass(slots=True)
 class Resolved:
-    """What one check comes to at one agent."""
+    """What one check comes to at one agent, by one set of params."""
 
     agent: str
     site: Site
@@ -50,7 +51,8 @@ class Complaints:
 
     def tell(self, note: Note, agents: int) -> None:
         """Note each problem, naming agents unless it shows at all of them."""
-        for (key, problem), where in self.seen.items():
+        for (key, problem), seen in self.seen.items():
+            where = list(dict.fromkeys(seen))
             note(key, problem if len(where) == agents else f"{problem} (at {some(where)})")
 
 
@@ -73,14 +75,18 @@ def resolve(check: RawCheck, places: Places, note: Note, *, whole: bool) -> list
             note("agents", "selects no agent")
         return []
     complaints = Complaints()
-    resolved = [_at_agent(check, places, agent, site, complaints) for agent, site in agents]
-    resolved = [at for at in resolved if at.runs]
+    resolved = [
+        at
+        for agent, site in agents
+        for at in _at_agent(check, places, agent, site, complaints)
+        if at.runs
+    ]
     refusals = Complaints()
     for at in resolved:
         for key, problem in _refused_by_agent(check, at):
             refusals.add(key, problem, at.agent)
     complaints.tell(note, len(agents))
-    refusals.tell(note, len(resolved))
+    refusals.tell(note, len({at.agent for at in resolved}))
     if complaints.seen or refusals.seen:
         return []
     if not resolved and whole:
@@ -142,32 +148,37 @@ def _mistakes_of_fields(check: RawCheck) -> Iterator[tuple[str, str]]:
             must = "device."
         if must and not any(name.startswith(must) for name in used):
             yield "targets", f"{text!r} would be the same each time, expected a {{{must}…}} in it"
-    if check.for_each == "sites" and any(map(template.fields, template.texts(check.params))):
-        yield "params", "cannot differ by site in a check for_each: sites"
 
 
 def _at_agent(
     check: RawCheck, places: Places, agent: str, site: Site, complaints: Complaints
-) -> Resolved:
+) -> list[Resolved]:
+    """Return what a check comes to at an agent: once, or for each site that its params speak of."""
     own = {"site.id": site.id, "site.name": site.name, "site.web": site.web}
-    params = template.expand_all(check.params, own)
-    resolved = Resolved(agent, site, params, [])
-    if any(template.expand(text, own) is None for text in template.texts(check.params)):
-        return resolved  # the site has no web pages yet: no statement can be made about them
+    texts = template.texts(check.params)
+    by_site = check.for_each == "sites" and any(map(template.fields, texts))
+    if not by_site and any(template.expand(text, own) is None for text in texts):
+        return []  # the site has no web pages yet: no statement can be made about them
+    parts: dict[str, Resolved] = {}
     made = set()
     for line in _lines(check, places, agent, site, complaints):
         over = {"line.name": line.name, "line.anchor": line.anchor} if line else {}
         for subject, values in _each(check, places, agent, site):
+            fields = {**own, **over, **values}
+            if by_site and any(template.expand(text, fields) is None for text in texts):
+                continue
+            params = template.expand_all(check.params, fields)
+            part = parts.setdefault(subject if by_site else "", Resolved(agent, site, params, []))
             for text in check.targets:
-                target = template.expand(text, {**own, **over, **values})
+                target = template.expand(text, fields)
                 if target is None:
                     continue
                 run = Run(line.name if line else "", target, subject)
                 if (run.line, run.target) in made:
                     complaints.add("targets", f"{target!r} is made twice", agent)
                 made.add((run.line, run.target))
-                resolved.runs.append(run)
-    return resolved
+                part.runs.append(run)
+    return list(parts.values())
 
 
 def _each(
@@ -229,7 +240,7 @@ def _refused_by_agent(check: RawCheck, at: Resolved) -> Iterator[tuple[str, str]
     told = Check(
         id=check.id,
         kind=check.kind,
-        targets=[run.target for run in at.runs],
+        targets=list(dict.fromkeys(run.target for run in at.runs)),
         params=at.params,
         interval_seconds=max(check.interval_seconds, MIN_INTERVAL_SECONDS),
         timeout_seconds=check.timeout_seconds,

@@ -95,6 +95,11 @@ def test_good_file(tmp_path):
             "agent.yml: check portal: line 'tslcd' cannot be chosen here; lines that can: vnpt",
         ),
         (
+            '["portal.example:443"]',
+            '["portal.example:443", "portal.example:443"]',
+            "agent.yml: check portal: target 'portal.example:443' is there twice",
+        ),
+        (
             "lines: [vnpt]",
             "lines: [vnpt], params: {port: 4}",
             "agent.yml: check portal: params: unknown key 'port'; expected ip_version",
@@ -116,6 +121,19 @@ def test_one_mistake(tmp_path, old, new, expected):
     assert old in GOOD
 
     assert [expected] == refusal(tmp_path, GOOD.replace(old, new))
+
+
+def test_one_check_may_ask_each_target_its_own_way(tmp_path):
+    """Entries of one id differ in params or lines, and are refused where a run would be double."""
+    check = GOOD.splitlines()[-1]
+    other = check.replace("portal.", "other.").replace("lines:", "params: {ip_version: 4}, lines:")
+    again = check.replace("interval_seconds: 5, lines: [vnpt]", "interval_seconds: 9")
+    read = read_agent_file(written(tmp_path, f"{GOOD.rstrip()}\n{other}\n{again}"))
+
+    assert [one.id for one in read.checks] == ["portal"] * 3
+    assert [
+        "agent.yml: check portal: target 'other.example:443' is there twice",
+    ] == refusal(tmp_path, f"{GOOD.rstrip()}\n{other}\n{again}\n{other}")
 
 
 def test_all_mistakes_at_once(tmp_path):

@@ -161,6 +161,12 @@ PAGE_WORDS = "<title>Cổng dịch vụ công</title>"
     [
         (PAGE_WORDS.encode(), "", {"body_contains": ["Cổng", "dịch vụ"]}, None),
         (PAGE_WORDS.encode(), "", {"body_lacks": ["bảo trì"]}, None),
+        (PAGE_WORDS.encode(), "", {"body_contains": ["cổng DỊCH vụ"]}, None),
+        (PAGE_WORDS.encode(), "", {"body_lacks": ["DỊCH"]}, "must not be there: 'DỊCH'"),
+        ("<b>UBND PHƯỜNG TÂN HOÀ</b>".encode(), "", {"body_contains": ["Phường Tân Hòa"]}, None),
+        ("xã Thúy Quý".encode(), "", {"body_contains": ["Xã Thuý Quý"]}, None),
+        ("Phường Đông Tiến".encode(), "", {"body_contains": ["Đồng Tiến"]}, "missing: 'Đồng Tiến'"),
+        ("Tân Hoa".encode(), "", {"body_contains": ["Tân Hòa"]}, "missing: 'Tân Hòa'"),
         (PAGE_WORDS.encode(), "", {"body_contains": ["Cổng", "lịch"]}, "missing: 'lịch'"),
         (PAGE_WORDS.encode(), "", {"body_lacks": ["dịch"]}, "must not be there: 'dịch'"),
         (b"", "", {"body_contains": ["x"]}, "missing: 'x'"),

@@ -150,8 +150,19 @@ CASES = [
     ),
     (
         "for_each: sites\n",
-        'for_each: sites\n  params: {body_contains: ["{site.name}"]}\n',
-        "checks.yml line 36, checks[web].params: cannot differ by site in a check for_each: sites",
+        'for_each: sites\n  params: {server_name: "{site.name}"}\n',
+        (
+            "checks.yml line 36, checks[web].params: server_name 'Phường Tân Hòa': expected a host name of letters, digits, '-' and '_'\n"
+            "checks.yml line 36, checks[web].params: server_name 'Phường Việt Trì': expected a host name of letters, digits, '-' and '_'"
+        ),
+    ),
+    (
+        'for_each: sites\n  targets: ["https://{site.web}/"]',
+        'for_each: sites\n  params: {body_contains: ["{site.name}"]}\n  targets: ["https://{site.web}/", "https://{site.web}/"]',
+        (
+            "checks.yml line 37, checks[web].targets: 'https://tan-hoa.mau.example/' is made twice\n"
+            "checks.yml line 37, checks[web].targets: 'https://viet-tri.mau.example/' is made twice"
+        ),
     ),
     (
         "for_each: sites\n",

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agent.config import Check, Line
+from agent.config import Check, Line, mistakes
 from collector.inventory.load import load
 from collector.inventory.model import Series
 from tests.collector.inventory.folders import FILES, problems, spoilt, write
@@ -100,6 +100,24 @@ def test_params_take_the_fields_of_the_agents_site(inventory):
         "04792": {"body_contains": ["Phường Tân Hòa"]},
         "07900": {"body_contains": ["Phường Việt Trì"]},
         "07900-ttpv": {"body_contains": ["Phường Việt Trì"]},
+    }
+
+
+def test_params_take_the_fields_of_each_site(tmp_path):
+    """With `for_each: sites` a check's params speak of the site that the target is made for."""
+    old, new = "for_each: sites\n", 'for_each: sites\n  params: {body_contains: ["{site.name}"]}\n'
+    inventory = load(write(tmp_path, spoilt("checks.yml", old, new)))
+    of_centre = [check for check in inventory.configs["dc"].checks if check.id == "web"]
+
+    assert [(check.targets, check.params) for check in of_centre] == [
+        (["https://tan-hoa.mau.example/"], {"body_contains": ["Phường Tân Hòa"]}),
+        (["https://viet-tri.mau.example/"], {"body_contains": ["Phường Việt Trì"]}),
+    ]
+    assert list(mistakes([], of_centre)) == []
+    about = {s.target: site for s, site in inventory.subjects.items() if s.check == "web"}
+    assert about == {
+        "https://tan-hoa.mau.example/": "04792",
+        "https://viet-tri.mau.example/": "07900",
     }
 
 

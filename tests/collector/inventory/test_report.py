@@ -2,7 +2,7 @@ import pytest
 
 from collector.inventory.load import FolderError, load
 from collector.inventory.report import report
-from tests.collector.inventory.folders import shipped, write
+from tests.collector.inventory.folders import shipped, spoilt, write
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,26 @@ Agent 07900-ttpv, Phường Việt Trì (Phú Thọ), in full
     {"body_contains":["Phường Việt Trì"]}
     https://viet-tri.mau.example/
 """
+    )
+
+
+def test_params_of_many_sites_are_told_by_the_first(tmp_path):
+    """A check with params for each site is one entry, and how many more there are."""
+    files = spoilt(
+        "checks.yml",
+        "for_each: sites\n",
+        'for_each: sites\n  params: {body_contains: ["{site.name}"]}\n',
+    )
+    text = report(load(write(tmp_path, files)), "dc")
+
+    assert (
+        """\
+  web (http, web/service): every 300 s fast, 900 s calm
+    {"body_contains":["Phường Tân Hòa"]}
+    https://tan-hoa.mau.example/
+    and 1 more, with params of their own
+"""
+        in text
     )
 
 
