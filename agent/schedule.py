@@ -42,16 +42,22 @@ class Schedule:
         on_change: Callable[[], None],
         health: Health,
         *,
+        on_down: Callable[[Run, Sample], None] | None = None,
         now: Callable[[], float] = time.monotonic,
         run_once: Callable[[Run, int], Awaitable[Sample]] = attempt,
     ) -> None:
-        """`on_change` is called when a run ends otherwise than the one before it did."""
+        """`on_change` is called when a run ends otherwise than the one before it did.
+
+        `on_down` is given a run that is down from now on, and the attempt that confirmed it.
+        """
         self._health = health
         self._agent = agent
         self._on_sample = on_sample
         self._on_change = on_change
+        self._on_down = on_down
         self._now = now
         self._run_once = run_once
+        self._runs: dict[tuple[str, str, str], Run] = {}
         self._due: dict[int, list[Run]] = {}
         self._under_way: dict[tuple[str, str, str], asyncio.Task[None]] = {}
         self._settled: dict[tuple[str, str, str], bool | None] = {}
@@ -69,9 +75,13 @@ class Schedule:
         for run in runs:
             due[_slot_after(now, run.check.interval_seconds, offset(self._agent, run))].append(run)
         self._due = due
-        kept = {run.key for run in runs}
-        self._settled = {key: up for key, up in self._settled.items() if key in kept}
+        self._runs = {run.key: run for run in runs}
+        self._settled = {key: up for key, up in self._settled.items() if key in self._runs}
         self._changed.set()
+
+    def good(self) -> list[Run]:
+        """Return the runs in force that are up as far as is known."""
+        return [run for key, run in self._runs.items() if self._settled.get(key)]
 
     async def run(self) -> None:
         """Start what is due, slot after slot."""
@@ -118,25 +128,31 @@ class Schedule:
         """
         try:
             settled = self._settled.get(run.key)
-            up = await self._attempt(run, 1)
+            sample = await self._attempt(run, 1)
+            up = sample.up
             # From nothing known a success needs no second opinion.
             fine = up is None or up == settled or (settled is None and up)
             if fine or run.check.interval_seconds >= SELDOM_SECONDS:
                 self._settled[run.key] = settled if up is None else up
+                if up is False and settled is not False and self._on_down is not None:
+                    self._on_down(run, sample)
                 return
             await asyncio.sleep(REPROBE_SECONDS)
-            if await self._attempt(run, 2) == up:
+            sample = await self._attempt(run, 2)
+            if sample.up == up:
                 self._settled[run.key] = up
                 self._on_change()
+                if up is False and self._on_down is not None:
+                    self._on_down(run, sample)
         finally:
             del self._under_way[run.key]
 
-    async def _attempt(self, run: Run, number: int) -> bool | None:
+    async def _attempt(self, run: Run, number: int) -> Sample:
         async with self._room:
             self._health.runs += 1
             sample = await self._run_once(run, number)
         self._on_sample(sample)
-        return sample.up
+        return sample
 
 
 def _slot_after(now: float, interval: float, place: float) -> int:

@@ -7,12 +7,14 @@ import os
 from agent import VERSION
 from agent.clock import machine_boot, read_stamp, synchronised
 from agent.config import AgentConfig, AgentFile
+from agent.evidence import Evidence
 from agent.leave import Leave
 from agent.power import read_power
 from agent.probes.base import Env, Health
-from agent.probes.net import SystemResolver
+from agent.probes.net import SystemResolver, is_address
 from agent.remote_config import LastGood
-from agent.runner import make_runs
+from agent.runner import Run, make_runs
+from agent.scene import World
 from agent.schedule import Schedule
 from agent.spool import Spool
 from agent.strict import ConfigError
@@ -45,7 +47,9 @@ class Service:
         self._counters: dict[tuple[str, str, str], dict[str, float]] = {}
         self._health = Health(state_directory=str(file.state_directory))
         self._env = Env(resolve=SystemResolver(), health=self._health)
-        self._schedule = Schedule(file.agent, self._take, self._seal_now.set, self._health)
+        self._schedule = Schedule(
+            file.agent, self._take, self._seal_now.set, self._health, on_down=self._look_into
+        )
         self._leave = Leave(self._take, self._health)
         self._last_good = LastGood(file.state_directory / "config.json", file.agent)
         self._config_error = ""
@@ -60,6 +64,9 @@ class Service:
             self._status,
             self._offered,
             on_slots=self._leave.take,
+        )
+        self._evidence = Evidence(
+            World(self._env, self._schedule.good, self._uplink.states, self._resolvers), self._take
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -78,6 +85,7 @@ class Service:
             for name, part in (
                 ("schedule", self._schedule.run()),
                 ("slots", self._leave.run()),
+                ("evidence", self._evidence.run()),
                 ("seal", self._seal_for_ever()),
                 ("uplink", self._uplink.run()),
                 ("config", self._follow_config()),
@@ -98,6 +106,16 @@ class Service:
             self._spool.close()
             self._env.close()
             log.info("stopped agent=%s", self._file.agent)
+
+    def _look_into(self, run: Run, sample: Sample) -> None:
+        self._evidence.failed(run, sample)
+
+    def _resolvers(self) -> list[str]:
+        """Return the addresses of the resolvers that are checked here."""
+        targets = (
+            name for check in self._config.checks if check.kind == "dns" for name in check.targets
+        )
+        return [name for name in targets if is_address(name)]
 
     def _take(self, sample: Sample) -> None:
         self._samples.append(sample)

@@ -17,7 +17,7 @@ from agent.lines import Lines
 from agent.policy import Backoff, Outcome, Policy, Portion, judge_failure
 from agent.probes.net import SystemResolver
 from agent.spool import Pending, Spool
-from agent.wire import Slot
+from agent.wire import LineState, Slot
 
 __all__ = ["Status", "Uplink"]
 
@@ -77,6 +77,10 @@ class Uplink:
     def set_lines(self, lines: Sequence[Line]) -> None:
         """Put other lines in force, from the next push on."""
         self._wanted = lines
+
+    def states(self) -> dict[str, LineState]:
+        """Say how each line fares."""
+        return self._lines.states()
 
     def wake(self) -> None:
         """Push now."""

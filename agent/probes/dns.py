@@ -4,7 +4,6 @@ import asyncio
 import ipaddress
 import secrets
 import socket
-from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
 import dns.message
@@ -12,7 +11,7 @@ import dns.name
 from dns.exception import DNSException
 from msgspec import Struct
 
-from agent.probes.base import Env, ProbeError, Recorder, Target, Value
+from agent.probes.base import Env, Recorder, Target, Value
 from agent.probes.dns_answer import Answer, MalformedError, Reader, TruncatedError
 from agent.probes.net import (
     bound_socket,
@@ -21,10 +20,10 @@ from agent.probes.net import (
     refuse_host,
     resolve,
     split_host,
+    system_resolvers,
 )
 from agent.wire import Failure
 
-RESOLV_CONF = Path("/etc/resolv.conf")
 PORT = 53
 EDNS_BYTES = 1232  # fits every usual line unfragmented (DNS flag day 2020)
 BUFFER_BYTES = 4096
@@ -115,7 +114,7 @@ class Dns:
     async def run(self, target: Target, rec: Recorder) -> None:
         """Ask once. What is no answer to us is passed over, and the wait goes on."""
         rec.value("dns_query_succeeded", 0)
-        name = _system_resolver() if target.name == "system" else target.name
+        name = system_resolvers()[0] if target.name == "system" else target.name
         host, port = split_host(name, PORT)
         address = await resolve(self._env, host, self._params.ip_version, rec)
         ident = secrets.token_bytes(2)
@@ -184,16 +183,3 @@ async def _exactly(sock: socket.socket, size: int) -> bytes:
             raise EOFError("the resolver closed the connection before it had answered")
         data += more
     return data
-
-
-def _system_resolver() -> str:
-    """Return the first nameserver this PC asks (resolv.conf(5))."""
-    try:
-        lines = RESOLV_CONF.read_text("utf-8", "replace").splitlines()
-    except OSError as exc:
-        raise ProbeError(f"{RESOLV_CONF}: cannot be read: {exc.strerror}") from exc
-    for line in lines:
-        words = line.split()
-        if words[:1] == ["nameserver"] and len(words) > 1 and is_address(words[1]):
-            return words[1]
-    raise ProbeError(f"{RESOLV_CONF}: expected a line `nameserver ADDRESS`")

@@ -119,6 +119,8 @@ class Refusal(NamedTuple):
     destination: str
     failure: Failure
     detail: str
+    router: str
+    """Who said so."""
 
 
 def read_message(
@@ -145,12 +147,20 @@ def read_queued_error(
     version: Version, data: bytes, extras: list[Any], destination: str
 ) -> Refusal | None:
     """Read an entry of a datagram socket's error queue: our own request, and what became of it."""
+    error = read_queued_icmp(version, extras)
+    return None if error is None else _refusal(version, data, destination, error)
+
+
+def read_queued_icmp(version: Version, extras: list[Any]) -> tuple[str, int, int] | None:
+    """Return sender, type and code of the ICMP error that an entry of any socket's queue tells of.
+
+    None where it is an error of this machine.
+    """
     for level, kind, value in extras:
         if (level, kind) == (version.level, version.receive_errors):
             _, origin, icmp_type, code, *_ = EXTENDED_ERR.unpack_from(value)
             if origin in ORIGIN_ICMP:
-                router = _address(version, value, version.offender_at)
-                return _refusal(version, data, destination, (router, icmp_type, code))
+                return _address(version, value, version.offender_at), icmp_type, code
     return None
 
 
@@ -175,7 +185,7 @@ def _refusal(
         named.raise_for_status()
     except ICMPError as exc:
         detail = f"{router}: {exc}"
-        return Refusal(_sequence(echo), echo[HEADER_BYTES:], destination, failure, detail)
+        return Refusal(_sequence(echo), echo[HEADER_BYTES:], destination, failure, detail, router)
     return None
 
 

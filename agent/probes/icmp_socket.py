@@ -75,9 +75,9 @@ class IcmpSocket:
         """Return the descriptor to wait on."""
         return self._sock.fileno()
 
-    def send(self, address: str, sequence: int, payload: bytes) -> float:
+    def send(self, address: str, sequence: int, payload: bytes, hops: int = 64) -> float:
         """Send one echo request; return CLOCK_REALTIME as it left. OSError flies."""
-        request = ICMPRequest(address, self._id, sequence, payload)
+        request = ICMPRequest(address, self._id, sequence, payload, ttl=hops)
         error: BaseException = OSError()
         for _ in range(3):  # a first error may be another echo's, that the kernel had kept for us
             try:

@@ -5,11 +5,13 @@ import ipaddress
 import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from agent.probes.base import Env, ProbeError, Recorder, Source, Target
 
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6, 0: socket.AF_UNSPEC}
 SO_BINDTODEVICE = 25
+RESOLV_CONF = Path("/etc/resolv.conf")
 HOST = re.compile(r"[\w.-]+")
 
 
@@ -51,6 +53,19 @@ def _look_up(host: str, family: int) -> list[str]:
     except UnicodeError as exc:  # labels that no resolver can be asked for
         raise socket.gaierror(socket.EAI_NONAME, f"no such name is possible: {exc}") from exc
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def system_resolvers() -> list[str]:
+    """Return the nameservers this PC asks, at least one, in its order (resolv.conf(5))."""
+    try:
+        lines = RESOLV_CONF.read_text("utf-8", "replace").splitlines()
+    except OSError as exc:
+        raise ProbeError(f"{RESOLV_CONF}: cannot be read: {exc.strerror}") from exc
+    words = [line.split() for line in lines]
+    found = [w[1] for w in words if w[:1] == ["nameserver"] and len(w) > 1 and is_address(w[1])]
+    if not found:
+        raise ProbeError(f"{RESOLV_CONF}: expected a line `nameserver ADDRESS`")
+    return found
 
 
 async def resolve(env: Env, host: str, ip_version: int, rec: Recorder) -> str:

@@ -6,6 +6,7 @@ kept in tests/wire/golden and must decode for ever.
 """
 
 from agent.wire.failure import Failure
+from agent.wire.path import ANSWERED, HERE, Hop, Path, Protocol, read_path, write_path
 from agent.wire.push import (
     MAX_BATCH_SAMPLES,
     MAX_PUSH_BYTES,
@@ -19,11 +20,14 @@ from agent.wire.push import (
     SpoolState,
 )
 from agent.wire.ranges import Ranges
-from agent.wire.sample import WIRE_VERSION, Batch, Sample, Stamp
+from agent.wire.sample import EVIDENCE, WIRE_VERSION, Batch, Sample, Stamp
 from agent.wire.slot import Slot
 from agent.wire.stream import STREAMS, Stream, StreamName
 
 __all__ = [
+    "ANSWERED",
+    "EVIDENCE",
+    "HERE",
     "MAX_BATCH_SAMPLES",
     "MAX_PUSH_BYTES",
     "MAX_PUSH_INFLATED_BYTES",
@@ -33,8 +37,11 @@ __all__ = [
     "Answer",
     "Batch",
     "Failure",
+    "Hop",
     "LineState",
+    "Path",
     "PowerState",
+    "Protocol",
     "Push",
     "Ranges",
     "Refusal",
@@ -44,4 +51,6 @@ __all__ = [
     "Stamp",
     "Stream",
     "StreamName",
+    "read_path",
+    "write_path",
 ]

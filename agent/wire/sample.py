@@ -3,6 +3,12 @@
 from msgspec import Struct
 
 WIRE_VERSION = 1
+EVIDENCE = "evidence"
+"""Kind of the sample that tells, in `facts`, how things stood when a check went down.
+
+It bears the failed attempt's check, target, line and failure, and is no attempt itself: it counts
+neither for nor against the target.
+"""
 
 
 class Stamp(Struct, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 
-from agent.wire import Push, Sample
+from agent.wire import EVIDENCE, Push, Sample
 from collector.inventory.model import Inventory, Series
 from collector.state.states import (
     AgentState,
@@ -159,7 +159,12 @@ class Fleet:
             self._set_contact(agent, state, contact, now, now)
 
     def apply(self, agent: str, sample: Sample, at: float, *, trusted: bool, now: float) -> None:
-        """Take a sample whose corrected time is `at`, in any order, however late."""
+        """Take a sample whose corrected time is `at`, in any order, however late.
+
+        Evidence is no attempt: it says nothing that the failed attempts before it did not.
+        """
+        if sample.kind == EVIDENCE:
+            return
         series = Series(agent, sample.check, sample.target, sample.line)
         state = self._series.get(series)
         if state is None:

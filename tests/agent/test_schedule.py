@@ -31,6 +31,7 @@ class Bench:
         self.attempts = []
         self.samples = []
         self.changes = 0
+        self.downs = []
         self.health = Health()
         self.gate = asyncio.Event()
         self.gate.set()
@@ -39,6 +40,7 @@ class Bench:
             self.samples.append,
             self._changed,
             self.health,
+            on_down=lambda run, sample: self.downs.append((run.check.id, sample.number)),
             run_once=self._once,
         )
 
@@ -48,7 +50,8 @@ class Bench:
     async def _once(self, run, number):
         self.attempts.append((run.check.id, number))
         await self.gate.wait()
-        return SimpleNamespace(up=self.outcomes.pop(0) if self.outcomes else True)
+        up = self.outcomes.pop(0) if self.outcomes else True
+        return SimpleNamespace(up=up, number=number)
 
     async def runs(self, *runs, count):
         """Run until so many samples came."""
@@ -112,6 +115,49 @@ async def test_one_lost_attempt_is_no_change():
 
     assert [("c", 1), ("c", 1), ("c", 2), ("c", 1)] == bench.attempts[:4]
     assert bench.changes == 0
+
+
+async def test_a_failing_edge_is_told_once():
+    """What goes down is told with the attempt that confirmed it; what stays down, or wavers, is not."""
+    bench = Bench([True, False, False, False, True, True, False, True, False, False])
+
+    await bench.runs(make_run(), count=10)
+
+    assert bench.downs == [("c", 2), ("c", 2)]
+
+
+async def test_a_first_failure_is_an_edge():
+    """What was down before the agent came is told too, once two attempts agree."""
+    bench = Bench([False, False, False])
+
+    await bench.runs(make_run(), count=3)
+
+    assert bench.downs == [("c", 2)]
+    assert bench.schedule.good() == []
+
+
+async def test_what_is_asked_seldom_goes_down_at_once():
+    """A check without re-probes tells its edge with the only attempt there is."""
+    bench = Bench([True, False, False])
+    run = make_run(interval=300.0)
+    bench.schedule.set_runs([run])
+    for _ in range(3):
+        bench.schedule._under_way[run.key] = None
+        await bench.schedule._settle(run)
+
+    assert bench.downs == [("c", 1)]
+
+
+async def test_what_is_good():
+    """Good is what is up as far as is known: not what was never attempted, nor what went down."""
+    bench = Bench([True])
+    runs = [make_run("up"), make_run("unknown", 3600.0)]
+
+    await bench.runs(*runs, count=1)
+
+    assert bench.schedule.good() == [runs[0]]
+    bench.schedule.set_runs(runs[1:])
+    assert bench.schedule.good() == []
 
 
 async def test_our_error_is_no_outcome():

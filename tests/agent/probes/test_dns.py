@@ -15,6 +15,7 @@ import dns.rrset
 import pytest
 
 from agent.probes import dns as module
+from agent.probes import net
 from agent.probes.base import Env, ProbeError, Source
 from agent.probes.dns import Dns
 from agent.wire import Failure
@@ -143,7 +144,7 @@ async def test_over_its_line(env, unbound):
 async def test_system(env, unbound, tmp_path, monkeypatch):
     """`system` is the first resolver that the PC itself would ask."""
     monkeypatch.setattr(module, "PORT", unbound)
-    monkeypatch.setattr(module, "RESOLV_CONF", tmp_path / "resolv.conf")
+    monkeypatch.setattr(net, "RESOLV_CONF", tmp_path / "resolv.conf")
     with pytest.raises(ProbeError, match=r"/resolv\.conf: cannot be read: No such file"):
         await ask(env, "system")
     (tmp_path / "resolv.conf").write_text("# nameserver 192.0.2.1\nnameserver here\nnameserver\n")

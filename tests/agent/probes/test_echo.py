@@ -29,7 +29,7 @@ def begun(ledger: Ledger, **kwargs) -> Burst:
 
 def refusal(sequence: int, payload: bytes, destination="192.0.2.1") -> Refusal:
     """Return a router's word."""
-    return Refusal(sequence, payload, destination, Failure.HOST_UNREACHABLE, "192.0.2.254: gone")
+    return Refusal(sequence, payload, destination, Failure.HOST_UNREACHABLE, "gone", "192.0.2.254")
 
 
 @pytest.mark.parametrize(

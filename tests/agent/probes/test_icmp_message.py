@@ -79,7 +79,7 @@ def test_refusal(version, icmp_type, code, failure, words):
     """An error becomes a failure and words, from a raw socket and from an error queue alike."""
     request, number = REQUEST[version.number], version.number
     router, destination = ROUTER[number], DESTINATION[number]
-    expected = Refusal(1, bytes(range(16)), destination, failure, f"{router}: {words}")
+    expected = Refusal(1, bytes(range(16)), destination, failure, f"{router}: {words}", router)
 
     assert expected == error(version, icmp_type, code, request)
     assert expected._replace(payload=b"") == error(version, icmp_type, code, request[:8])

@@ -1,0 +1,190 @@
+"""Traces over the kernel's own routers, in namespaces of ours: where the way breaks is seen."""
+
+import asyncio
+import socket
+from contextlib import closing, contextmanager
+
+import pytest
+
+from agent.aim import Aim
+from agent.probes.base import ProbeError, Source
+from agent.trace import trace
+from agent.wire import Hop, Path, read_path, write_path
+from tests.agent.probes.attempts import open_files
+from tests.agent.probes.namespaces import inside, ip, sysctl, without_net_raw
+
+pytestmark = pytest.mark.real
+FAR, FAR6 = "10.7.2.2", "2001:db8:2::2"
+PORT, CLOSED = 8443, 9
+
+
+@pytest.fixture
+async def servers(places):
+    """Run a TCP and a UDP server at the far end, on both IP versions."""
+    loop = asyncio.get_running_loop()
+    with inside(places.far):
+        tcp = [
+            socket.create_server((FAR, PORT), backlog=64),
+            socket.create_server((FAR6, PORT), family=socket.AF_INET6, backlog=64),
+        ]
+        udp = [socket.socket(family, socket.SOCK_DGRAM) for family in (2, socket.AF_INET6)]
+        for sock, address in zip(udp, (FAR, FAR6), strict=True):
+            sock.bind((address, PORT))
+            sock.setblocking(False)
+            loop.add_reader(sock, _echo, sock)
+    yield
+    for sock in udp:
+        loop.remove_reader(sock)
+    for sock in (*tcp, *udp):
+        sock.close()
+
+
+def _echo(sock: socket.socket) -> None:
+    data, sender = sock.recvfrom(2048)
+    sock.sendto(data, sender)
+
+
+def shape(path: Path) -> list[tuple[int, str, int, str]]:
+    """Return a path without its times: distance, router, answers, word."""
+    assert read_path(write_path(path)).protocol == path.protocol
+    return [(hop.ttl, hop.router, len(hop.ms), hop.word) for hop in path.hops]
+
+
+ROUTER = {FAR: "10.7.1.1", FAR6: "2001:db8:1::1"}
+
+
+@pytest.mark.parametrize("address", [FAR, FAR6])
+@pytest.mark.parametrize(
+    ("aimed", "word"),
+    [
+        (("tcp", PORT), "answered"),
+        (("tcp", CLOSED), "refused"),
+        (("udp", PORT), "answered"),
+        (("udp", CLOSED), "refused"),
+        (("icmp", 0), "answered"),
+    ],
+)
+async def test_a_whole_way(site, servers, address, aimed, word):
+    """Each router and the target, twice each, without any right but an ordinary user's."""
+    files = open_files()
+    with without_net_raw():
+        path = await trace(Aim(aimed[0], address, aimed[1]), address, None)
+
+    assert shape(path) == [(1, ROUTER[address], 2, ""), (2, address, 2, word)]
+    assert path.reached
+    assert all(0 <= ms < 50 for hop in path.hops for ms in hop.ms)
+    assert open_files() == files
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp", "icmp"])
+@pytest.mark.parametrize(
+    ("address", "word"),
+    [
+        ("10.7.3.9", "host_unreachable"),
+        ("10.7.4.9", "prohibited"),
+        ("2001:db8:3::9", "host_unreachable"),
+        ("2001:db8:4::9", "prohibited"),
+    ],
+)
+async def test_a_router_says_no(site, protocol, address, word):
+    """The way ends at the router that refused, with its word."""
+    path = await trace(Aim(protocol, address, PORT), address, None)
+    router = "2001:db8:1::1" if ":" in address else "10.7.1.1"
+
+    assert shape(path) == [(1, router, 2, ""), (2, router, 2, word)]
+    assert not path.reached
+
+
+@pytest.mark.slow
+async def test_a_hole_in_the_way(site):
+    """What is swallowed is silence from the hole on, known within 6 s, by any protocol at once."""
+    async with asyncio.timeout(6):
+        paths = await asyncio.gather(
+            *(
+                trace(Aim(protocol, "10.7.5.9", PORT), "10.7.5.9", None)
+                for protocol in ("tcp", "udp", "icmp")
+            )
+        )
+
+    assert [write_path(path).split("\n")[2:] for path in paths] == [["2-20 *"]] * 3
+    assert {path.last.router for path in paths if path.last} == {"10.7.1.1"}
+
+
+async def test_a_circle(site):
+    """Packets that go in a circle show who sends them round."""
+    path = await trace(Aim("tcp", "10.7.6.9", PORT), "10.7.6.9", None)
+
+    assert len(path.hops) == 20
+    assert {hop.router for hop in path.hops} == {"10.7.1.1", FAR}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["tcp", "udp", "icmp"])
+async def test_a_gateway_that_is_gone(site, protocol):
+    """Nobody answers ARP: the way ends in this PC."""
+    path = await trace(Aim(protocol, "10.7.1.77", PORT), "10.7.1.77", None)
+
+    assert path.hops == (Hop(0, "here", word="host_unreachable"),)
+
+
+@contextmanager
+def no_way(namespace: str):
+    """Take the default route away for a while."""
+    ip("route del default via 10.7.1.1\n", namespace)
+    try:
+        yield
+    finally:
+        ip("route add default via 10.7.1.1\n", namespace)
+
+
+async def test_no_route(site):
+    """Without a route the way ends in this PC, at once."""
+    with no_way(site):
+        path = await trace(Aim("tcp", FAR, PORT), FAR, None)
+
+    assert path.hops == (Hop(0, "here", word="network_unreachable"),)
+
+
+async def test_a_healthy_target_is_hardly_touched(site, servers, places):
+    """A target two hops away sees no more than its own four packets, not forty."""
+    with inside(places.far):
+        counting = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
+        counting.setblocking(False)
+    with closing(counting):
+        await trace(Aim("tcp", FAR, PORT), FAR, None)
+        seen = 0
+        try:
+            while packet := counting.recv(2048):
+                header = packet[(packet[0] & 15) * 4 :]
+                seen += (header[13] & 0x12) == 0x02 and header[2:4] == PORT.to_bytes(2, "big")
+        except BlockingIOError:
+            pass
+
+    assert 2 <= seen <= 4
+
+
+async def test_over_the_line(site, servers):
+    """The trace leaves where the check does, or says that it cannot."""
+    whole = await trace(Aim("tcp", FAR, PORT), FAR, Source("10.7.1.2", "wan"))
+
+    assert whole.reached
+    with pytest.raises(ProbeError, match=r"cannot use line at eth9"):
+        await trace(Aim("tcp", FAR, PORT), FAR, Source(interface="eth9"))
+
+
+async def test_without_permission(site):
+    """Where nobody may ping an ICMP trace says so."""
+    sysctl("ipv4/ping_group_range", "1 0")
+    with without_net_raw(), pytest.raises(ProbeError, match="not permitted to send ICMP"):
+        await trace(Aim("icmp", FAR), FAR, None)
+
+
+async def test_cancelled(site):
+    """A trace that is cancelled leaves nothing open."""
+    files = open_files()
+    task = asyncio.create_task(trace(Aim("tcp", "10.7.5.9", PORT), "10.7.5.9", None))
+    await asyncio.sleep(0.3)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert open_files() == files
