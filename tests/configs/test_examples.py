@@ -6,6 +6,7 @@ from pathlib import Path
 from agent.config import read_agent_file
 from agent.probes import PROBES
 from agent.wire import Failure
+from collector.bridge.reflector import DEFAULT_PORT, ReflectorFile, read_reflector_file
 
 ROOT = Path(__file__).parents[2]
 
@@ -15,6 +16,18 @@ def test_agent_example():
     read = read_agent_file(ROOT / "configs/agent.example.yml")
 
     assert PROBES.keys() == {check.kind for check in read.checks}
+
+
+def test_reflector_example(tmp_path):
+    """reflector.example.yml is accepted beside a secret, and shows every key."""
+    text = (ROOT / "configs/reflector.example.yml").read_text("utf-8")
+    (tmp_path / "reflector.yml").write_text(text, "utf-8")
+    (tmp_path / "bridge.secret").write_text("0123456789abcdef" * 4)
+    read = read_reflector_file(tmp_path / "reflector.yml")
+
+    assert read.listen.port == DEFAULT_PORT
+    assert read.metrics is not None
+    assert {f"{key}:" for key in ReflectorFile.__struct_fields__} <= set(text.split())
 
 
 def test_the_page_names_every_probe_and_no_other():
