@@ -68,8 +68,8 @@ def speak(calls, packets, tlvs) -> int:
     came = {sock.fileno(): sock for sock, _, _ in calls}
     replies = 0
     with select.epoll() as poll:
-        for number in came:
-            came[number].setblocking(False)
+        for number, sock in came.items():
+            sock.setblocking(False)
             poll.register(number, select.EPOLLIN)
         begun = time.monotonic()
         for at in range(packets * len(calls)):
