@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Callable
 
 from collector.agent_configs import AgentConfigs
+from collector.bridge.slots import REASONS, Slots
 from collector.diagnosis.incident import Change
 from collector.diagnosis.incidents import Incidents
 from collector.diagnosis.store import Store
@@ -39,6 +40,7 @@ class Beat:
         store: Store,
         exposition: Exposition,
         configs: AgentConfigs,
+        slots: Slots,
         journal: Journal,
         own: Own,
         wall: Callable[[], float],
@@ -48,6 +50,7 @@ class Beat:
         self._store = store
         self._exposition = exposition
         self._configs = configs
+        self._slots = slots
         self._journal = journal
         self._own = own
         self._wall = wall
@@ -83,6 +86,8 @@ class Beat:
         """Look at everything once."""
         now = self._wall()
         self._fleet.tick(now)
+        if self._fleet.inventory.loads:
+            self._give_slots(now)
         changes = self._incidents.observe(self._fleet, now)
         for change in changes:
             log.info(
@@ -101,6 +106,17 @@ class Beat:
             self._exposition.show(self._incidents.open.values())
         self._count()
         await self._configs.follow(self._fleet.inventory, now)
+
+    def _give_slots(self, now: float) -> None:
+        agents = self._fleet.agents.items()
+        self._slots.tick(now, {agent for agent, state in agents if state.contact == "live"})
+        own = self._own
+        for uplink, given in self._slots.active(now).items():
+            own.bridge_active_slots.labels(uplink).set(len(given))
+            bits = sum(one.load.bits_per_second for one in given)
+            own.bridge_load_bits_per_second.labels(uplink).set(bits)
+        for reason in REASONS:
+            own.bridge_waiting_runs.labels(reason).set(self._slots.waiting[reason])
 
     async def _save(self) -> None:
         changes, self._unsaved = self._unsaved, {}
@@ -128,6 +144,7 @@ class Beat:
         step = differ - self._clocks_differ
         self._clocks_differ = differ
         if abs(step) > STALL_SECONDS:
+            self._slots.shift(step)
             log.warning("this machine's clock was set seconds=%.1f", step)
         if late > STALL_SECONDS:
             log.warning("this process stood still seconds=%.1f", late)

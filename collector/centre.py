@@ -19,6 +19,7 @@ from aiohttp import web
 from agent.wire import WIRE_VERSION, Answer, Push
 from collector.agent_configs import AgentConfigs, Told
 from collector.beat import Beat
+from collector.bridge.slots import Slots
 from collector.config import CollectorConfig
 from collector.diagnosis.incidents import Incidents
 from collector.diagnosis.store import Store
@@ -66,8 +67,10 @@ class Centre:
         self._store = Store(state / "state.sqlite")
         self.incidents = Incidents(self._store.open_incidents(), last_id=self._store.last_id())
         self._exposition = Exposition(self.fleet, url=config.url, own=self.own.page)
+        self.slots = Slots(inventory, now, secret=config.bridge_secret)
         self._config = config
         self._wall = wall
+        self._mind_the_secret(inventory)
         self._quota = Quota()
         self._early: dict[str, tuple[Push, float]] = {}
         self.loaded = False
@@ -122,9 +125,10 @@ class Centre:
         return Answer(
             v=WIRE_VERSION,
             received_at=received_at,
-            answered_at=self._wall(),
+            answered_at=(answered_at := self._wall()),
             acks=kept.acks,
             config=told.version if told else 0,
+            slots=self.slots.told_to(agent, answered_at),
         )
 
     async def metrics(self, *, live: bool, zipped: bool) -> bytes:
@@ -145,8 +149,18 @@ class Centre:
             raise
         now = self._wall()
         self.fleet.reload(inventory, now)
+        self.slots.reload(inventory, now)
+        self._mind_the_secret(inventory)
         self.own.inventory_refused.set(0)
         self.own.inventory_loaded.set(now)
+
+    def _mind_the_secret(self, inventory: Inventory) -> None:
+        checks = {series.check for series, load in inventory.loads.items() if load.stream}
+        if checks and not self._config.bridge_secret:
+            log.warning(
+                "media tests get no slots, collector.yml has no bridge: secret_file checks=%s",
+                ",".join(sorted(checks)),
+            )
 
     async def _apply(self, entries: Iterable[NewEntry], *, replay: bool = False) -> None:
         """Give the fleet its samples, a few at a time: the loop has others to serve."""
@@ -184,6 +198,7 @@ class Centre:
             store=self._store,
             exposition=self._exposition,
             configs=self.configs,
+            slots=self.slots,
             journal=self.journal,
             own=self.own,
             wall=self._wall,

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct, field
 
 from agent.strict import ConfigError
+from collector.bridge.reflector import read_secret
 from collector.inventory.problems import read_text
 from collector.inventory.yamltext import Document
 
@@ -46,6 +47,13 @@ class Keep(Struct, frozen=True, kw_only=True):
     gigabytes: float = 60.0
 
 
+class Bridge(Struct, frozen=True, kw_only=True):
+    """What the centre shares with the reflector beside the conference bridge."""
+
+    secret_file: str
+    """Relative to collector.yml; without it no media test is leased out."""
+
+
 class CollectorFile(Struct, frozen=True, kw_only=True):
     """collector.yml, as written."""
 
@@ -63,6 +71,7 @@ class CollectorFile(Struct, frozen=True, kw_only=True):
     watch_from: list[str] = field(default_factory=lambda: list(LOOPBACK))
     """Who may look at the wall."""
     keep: Keep = Keep()
+    bridge: Bridge | None = None
 
 
 class CertificateFiles(Struct, frozen=True, kw_only=True):
@@ -85,6 +94,8 @@ class CollectorConfig(Struct, frozen=True, kw_only=True):
     scrape_from: tuple[Network, ...]
     watch_from: tuple[Network, ...]
     keep: Keep
+    bridge_secret: bytes = b""
+    """Proves leases to the reflector; empty: none are given."""
 
 
 def read_collector_file(path: Path) -> CollectorConfig:
@@ -111,6 +122,7 @@ def read_collector_file(path: Path) -> CollectorConfig:
         scrape_from=tuple(map(ip_network, given.scrape_from)),
         watch_from=tuple(map(ip_network, given.watch_from)),
         keep=given.keep,
+        bridge_secret=read_secret(base / given.bridge.secret_file) if given.bridge else b"",
     )
 
 
@@ -131,15 +143,24 @@ def _mistakes(given: CollectorFile, base: Path) -> Iterator[tuple[str, str]]:
             found = _mistake_of_network(text)
             if found:
                 yield f"{key}[{number}]", found
-    for key, name in (("certificate", "tls.certificate"), ("key", "tls.key")):
-        if given.tls and not (base / getattr(given.tls, key)).is_file():
-            yield name, f"{base / getattr(given.tls, key)} is no file"
+    yield from _mistakes_of_files(given, base)
     if not given.tls and not given.proxies and not _is_loopback(given.listen.host):
         problem = (
             f"{given.listen.host!r} is reached from other machines, and tokens would pass in the"
             " clear: expected tls, or the proxies that end TLS before us, or a loopback address"
         )
         yield "listen.host", problem
+
+
+def _mistakes_of_files(given: CollectorFile, base: Path) -> Iterator[tuple[str, str]]:
+    for key, name in (("certificate", "tls.certificate"), ("key", "tls.key")):
+        if given.tls and not (base / getattr(given.tls, key)).is_file():
+            yield name, f"{base / getattr(given.tls, key)} is no file"
+    if given.bridge:
+        try:
+            read_secret(base / given.bridge.secret_file)
+        except ValueError as exc:
+            yield "bridge.secret_file", str(exc)
 
 
 def _mistake_of_network(text: str) -> str:

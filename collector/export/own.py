@@ -63,6 +63,17 @@ class Own:
         self.inventory_refused = self._gauge(
             "inventory_refused", "Whether the province folder on disk is refused as it is now."
         )
+        self.bridge_active_slots = self._gauge(
+            "bridge_active_slots",
+            "Runs that load an uplink now, with the guard after each.",
+            "uplink",
+        )
+        self.bridge_load_bits_per_second = self._gauge(
+            "bridge_load_bits_per_second", "What those runs load one way.", "uplink"
+        )
+        self.bridge_waiting_runs = self._gauge(
+            "bridge_waiting_runs", "Runs that are due and get no slot, by the reason.", "reason"
+        )
         ProcessCollector(registry=self.registry)
 
     def page(self) -> bytes:
@@ -72,5 +83,5 @@ class Own:
     def _counter(self, name: str, told: str) -> Counter:
         return Counter(f"thongsuot_{name}", told, registry=self.registry)
 
-    def _gauge(self, name: str, told: str) -> Gauge:
-        return Gauge(f"thongsuot_{name}", told, registry=self.registry)
+    def _gauge(self, name: str, told: str, *labels: str) -> Gauge:
+        return Gauge(f"thongsuot_{name}", told, labels, registry=self.registry)

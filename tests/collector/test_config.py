@@ -14,6 +14,7 @@ def home(tmp_path):
     (tmp_path / "mau").mkdir()
     for name in ("cert.pem", "key.pem"):
         (tmp_path / name).touch()
+    (tmp_path / "bridge.secret").write_text("0123456789abcdef\n")
     return tmp_path
 
 
@@ -32,6 +33,7 @@ def test_nothing_is_open_by_default(home):
     assert (config.scrape_from, config.watch_from, config.proxies) == (loopback, loopback, ())
     assert (config.province, config.state_directory) == (home / "mau", home / "state")
     assert (config.tls, config.keep, config.url) == (None, Keep(), "")
+    assert config.bridge_secret == b""
 
 
 def test_everything_can_be_said(home):
@@ -45,13 +47,15 @@ def test_everything_can_be_said(home):
         + "proxies: [10.0.0.1]\n"
         + "scrape_from: [10.0.0.0/24]\n"
         + "watch_from: ['2001:db8::/32', 10.0.1.7]\n"
-        + "keep: {days: 90, gigabytes: 200}\n",
+        + "keep: {days: 90, gigabytes: 200}\n"
+        + "bridge: {secret_file: bridge.secret}\n",
     )
     assert config.url == "https://tss.example"
     assert config.tls is not None
     assert (config.tls.certificate, config.tls.key) == (home / "cert.pem", home / "key.pem")
     assert config.watch_from == (ip_network("2001:db8::/32"), ip_network("10.0.1.7"))
     assert config.keep == Keep(days=90, gigabytes=200)
+    assert config.bridge_secret == b"0123456789abcdef"
 
 
 TYPOS = """\
@@ -89,6 +93,14 @@ collector.yml line 4, listen.host: '0.0.0.0' is reached from other machines, and
         (
             MINIMAL + "tls: {certificate: nothing.pem, key: key.pem}\n",
             "collector.yml line 3, tls.certificate: HOME/nothing.pem is no file",
+        ),
+        (
+            MINIMAL + "bridge: {secret_file: nothing}\n",
+            "collector.yml line 3, bridge.secret_file: HOME/nothing cannot be read: No such file or directory",
+        ),
+        (
+            MINIMAL + "bridge: {secret_file: cert.pem}\n",
+            "collector.yml line 3, bridge.secret_file: HOME/cert.pem holds 0 bytes, expected 16 or more: make one with openssl rand -hex 32",
         ),
         ("[]\n", "collector.yml line 1: found a list, expected keys and values"),
     ],

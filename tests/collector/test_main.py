@@ -312,6 +312,7 @@ def test_the_example_is_one_that_is_read(tmp_path):
     text = (ROOT / "configs" / "collector.example.yml").read_text("utf-8")
     for name in ("cert.pem", "key.pem"):
         (tmp_path / name).touch()
+    (tmp_path / "bridge.secret").write_text("0123456789abcdef")
     (tmp_path / "phu-tho").mkdir()
     (tmp_path / "collector.yml").write_text(text, "utf-8")
     config = read_collector_file(tmp_path / "collector.yml")
