@@ -3,6 +3,7 @@
 from agent.probes.base import Probe
 from agent.probes.dns import Dns
 from agent.probes.h323 import H323
+from agent.probes.hls import Hls
 from agent.probes.http import Http
 from agent.probes.icmp import Icmp
 from agent.probes.mail import Mail
@@ -19,6 +20,7 @@ from agent.probes.turn import Turn
 PROBES: dict[str, type[Probe]] = {
     "dns": Dns,
     "h323": H323,
+    "hls": Hls,
     "http": Http,
     "icmp": Icmp,
     "mail": Mail,

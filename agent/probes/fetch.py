@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
 
 from aiohttp.http import RawResponseMessage
 from yarl import URL
@@ -13,6 +14,7 @@ from agent.probes.net import refuse_host
 from agent.probes.response import Response
 from agent.wire import Failure
 
+MOST_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 NO_USER = "expected no user or password in the URL"
 USER_AGENT = ("User-Agent", f"thongsuot-agent/{VERSION}")
@@ -89,3 +91,46 @@ def redirected(url: URL, head: RawResponseMessage) -> URL | None:
     if following.scheme not in {"http", "https"} or not following.raw_host:
         raise TargetError(Failure.HTTP_REDIRECT, f"to {location!r}, which is not HTTP")
     return following
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """The response that a GET led to, read as far as its header."""
+
+    url: URL
+    """Where it came from, after redirects."""
+    head: RawResponseMessage
+    response: Response
+
+
+@asynccontextmanager
+async def get(
+    env: Env,
+    target: Target,
+    rec: Recorder,
+    url: URL,
+    *,
+    ip_version: int,
+    tls: TlsPolicy,
+    headers: Iterable[tuple[str, str]] = (),
+) -> AsyncIterator[Got]:
+    """GET a URL, follow its redirects, and yield a response of status 200 or 206.
+
+    Its body is read in phase `transfer`; the phases of all connections add up. TargetError says
+    what else came.
+    """
+    for _ in range(MOST_REDIRECTS + 1):
+        host = ("Host", url.host_port_subcomponent or "")
+        sent = request("GET", url, [host, USER_AGENT, ("Accept", "*/*"), *headers])
+        async with exchange(
+            env, target, rec, url, sent, ip_version=ip_version, tls=tls
+        ) as response:
+            head = await response.head()
+            following = redirected(url, head)
+            if following is None:
+                if head.code not in {200, 206}:
+                    raise TargetError(Failure.HTTP_STATUS, f"{head.code} {head.reason}".strip())
+                yield Got(url, head, response)
+                return
+        url = following
+    raise TargetError(Failure.HTTP_REDIRECT, f"redirected more than {MOST_REDIRECTS} times")

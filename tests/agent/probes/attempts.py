@@ -25,10 +25,15 @@ async def attempt(
     """Probe a target once, by a deadline; ProbeError flies, what else flew is classified."""
     given = msgspec.convert(params, kind.Params, strict=True)
     assert not kind.refuse_target(name, given)
-    rec = Recorder(monotonic_ns)
+    target = Target(name, source=source)
+    return await once(kind(given, env), target, Recorder(monotonic_ns), seconds=seconds)
+
+
+async def once(probe: Probe, target: Target, rec: Recorder, *, seconds: float = 5.0) -> Recorder:
+    """Do the same with a probe that remembers its attempts."""
     try:
         async with asyncio.timeout(seconds):
-            await kind(given, env).run(Target(name, source=source), rec)
+            await probe.run(target, rec)
     except ProbeError:
         raise
     except Exception as exc:  # noqa: BLE001  as the runner does: classify() names every one

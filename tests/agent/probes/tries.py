@@ -12,6 +12,8 @@ class Tried(NamedTuple):
     params: dict[str, Any]
     slot: Slot | None = None
     """For the kinds of BY_SLOT."""
+    looks: int = 1
+    """Attempts of one probe, for the kinds that remember: the last one's sample counts."""
 
 
 Pair = tuple[Tried, Tried | None]
