@@ -21,6 +21,7 @@ DEBIAN_PACKAGE = {
     "prometheus-pushgateway": "prometheus-pushgateway",
     "chromium": "chromium",
     "ip": "iproute2",
+    "irtt": "irtt",
     "ss": "iproute2",
     "nft": "nftables",
     "openssl": "openssl",

@@ -6,7 +6,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import ingest, probes, whole_pc
+from tests.bench import ingest, probes, reflector, whole_pc
 from tests.bench.measure import machine, table
 from tests.bench.peers import targets
 
@@ -23,7 +23,7 @@ A ratio below 1 means that ours needs less. The target is the ratio that docs an
 
 def main() -> None:
     """Measure, print, write."""
-    wanted = set(sys.argv[1:]) or {"probes", "whole_pc", "ingest"}
+    wanted = set(sys.argv[1:]) or {"probes", "whole_pc", "ingest", "reflector"}
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -34,6 +34,8 @@ def main() -> None:
                 rows += whole_pc.compare(work, where)
         if "ingest" in wanted:
             rows += ingest.compare(work)
+        if "reflector" in wanted:
+            rows += reflector.compare(work)
     text = table(rows)
     print(text)
     if not sys.argv[1:]:
@@ -45,7 +47,7 @@ def _when() -> str:
 
 
 def _peers() -> str:
-    names = ["prometheus", "prometheus-blackbox-exporter", "prometheus-pushgateway"]
+    names = ["irtt", "prometheus", "prometheus-blackbox-exporter", "prometheus-pushgateway"]
     out = subprocess.run(
         ["dpkg-query", "-W", "-f", "${Package} ${Version}\\n", *names],
         capture_output=True,

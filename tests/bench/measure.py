@@ -1,5 +1,6 @@
 """What a process costs, and how a comparison is told: medians, spread, ratio."""
 
+import math
 import os
 import platform
 from dataclasses import dataclass, field
@@ -39,8 +40,8 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """Ours to the peer's, by medians."""
-        return median(self.ours) / median(self.peer)
+        """Ours to the peer's, by medians; not a number where the peer's is 0."""
+        return median(self.ours) / (median(self.peer) or math.nan)
 
 
 def spread(values: list[float]) -> str:
@@ -58,7 +59,7 @@ def table(rows: list[Row]) -> str:
     ]
     lines += [
         f"| {row.what} | {row.unit} | {row.peer_name} | {spread(row.peer)} | {spread(row.ours)} "
-        f"| **{row.ratio:.2f}** | {row.target} |"
+        f"| {'-' if math.isnan(row.ratio) else f'**{row.ratio:.2f}**'} | {row.target} |"
         for row in rows
     ]
     return "\n".join(lines)
