@@ -19,6 +19,9 @@ from agent.wire import LineState
 
 MAX_ANSWER_BYTES = 4 << 20
 RESOLVE_SECONDS = 2.0
+"""How long a connection waits for the system to find the centre's name."""
+KNOWN_SECONDS = 0.2
+"""How long it waits where it knows an address already: the resolver may be behind the dead line."""
 IDLE_SECONDS = 60.0
 X509_V_FLAG_NO_CHECK_TIME = 0x200000  # OpenSSL's x509_vfy.h; Python has no name for it
 
@@ -36,6 +39,13 @@ class Way:
     failing: str = ""
     late: bool = False
     """Whether its latest answer took so long that another line was asked."""
+
+    def is_late(self, seconds: float) -> None:
+        """Note that an answer is not here after so long: told with the push over the next line."""
+        self.late = True
+        if not self.failing:
+            self.failing = f"timeout: no answer within {seconds:g} s"
+            log.warning("push is late line=%r, the next line is asked", self.name)
 
 
 class Lines:
@@ -181,27 +191,34 @@ class Lines:
         ways, self._ways = self._ways, {}
         for way in ways.values():
             await way.session.close()
+        await self._resolver.close()
 
 
 class _LastKnown(AbstractResolver):
-    """The system's answer, or the last one it gave: a broken DNS must not keep us from saying so."""
+    """The system's answer, or the last one it gave: a broken DNS must not keep us from saying so.
+
+    A lookup goes on when nobody waits for it any more; what it finds holds for the next connection.
+    """
 
     def __init__(self, resolve: Resolve) -> None:
         self._resolve = resolve
         self._known: dict[tuple[str, int], list[str]] = {}
+        self._asking: dict[tuple[str, int], asyncio.Task[None]] = {}
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        version = {socket.AF_INET: 4, socket.AF_INET6: 6}.get(family, 0)
-        try:
-            async with asyncio.timeout(RESOLVE_SECONDS):
-                found = await self._resolve(host, version)
-            self._known[host, version] = found
-        except OSError:
-            if (host, version) not in self._known:
-                raise
-            found = self._known[host, version]
+        key = host, {socket.AF_INET: 4, socket.AF_INET6: 6}.get(family, 0)
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = self._asking[key] = asyncio.create_task(self._ask(key))
+            asking.add_done_callback(lambda done: self._forget(key, done))
+        known = key in self._known
+        await asyncio.wait({asking}, timeout=KNOWN_SECONDS if known else RESOLVE_SECONDS)
+        if key not in self._known:
+            if not asking.done():
+                raise TimeoutError
+            asking.result()
         return [
             ResolveResult(
                 hostname=host,
@@ -211,8 +228,20 @@ class _LastKnown(AbstractResolver):
                 proto=socket.IPPROTO_TCP,
                 flags=socket.AI_NUMERICHOST,
             )
-            for address in found
+            for address in self._known[key]
         ]
 
+    async def _ask(self, key: tuple[str, int]) -> None:
+        self._known[key] = await self._resolve(*key)
+
+    def _forget(self, key: tuple[str, int], done: asyncio.Task[None]) -> None:
+        del self._asking[key]
+        if not done.cancelled():
+            done.exception()  # seen, even if nobody waited so long
+
     async def close(self) -> None:
-        """Nothing is held here."""
+        """Stop asking."""
+        asking = list(self._asking.values())
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)

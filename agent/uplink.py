@@ -73,6 +73,7 @@ class Uplink:
         self._wanted: Sequence[Line] | None = lines
         self._woken = asyncio.Event()
         self._reached = asyncio.Event()
+        self._new_lines = asyncio.Event()
 
     def set_lines(self, lines: Sequence[Line]) -> None:
         """Put other lines in force, from the next push on."""
@@ -142,6 +143,7 @@ class Uplink:
         if self._wanted is not None:
             wanted, self._wanted = self._wanted, None
             await self._lines.set(wanted)
+            self._new_lines.set()
 
     # The three tasks
 
@@ -204,11 +206,16 @@ class Uplink:
         """Keep the other lines' connections warm and their state known."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(STANDBY_SECONDS)
+            self._new_lines.clear()
             for way in self._lines.ordered()[1:]:
                 begun = loop.time()
                 await self._exchange.over(way, [], LIVE_SECONDS)
                 way.late = loop.time() - begun > LATE_SECONDS
+            try:
+                async with asyncio.timeout(STANDBY_SECONDS):
+                    await self._new_lines.wait()  # a line that was never used is not warm
+            except TimeoutError:
+                pass
 
     # One delivery
 
@@ -266,7 +273,7 @@ class Uplink:
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 if not done:
-                    way.late = True
+                    way.is_late(LATE_SECONDS)
                     break
                 for task in done:
                     outcome = task.result()

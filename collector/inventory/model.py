@@ -55,6 +55,9 @@ class Carrier(Struct, frozen=True, kw_only=True):
 
     name: str
     anchors: list[str] = []
+    networks: list[str] = []
+    """Where its customers' public addresses are: `203.0.113.0/24`. They tell which line a site
+    that cannot choose is on."""
     route: str = ""
     """Whom to call: a key of on_call."""
 

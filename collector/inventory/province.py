@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, time
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -26,6 +27,7 @@ from collector.inventory.model import (
 from collector.inventory.problems import WORD, known
 from collector.inventory.yamltext import Document
 
+Network = IPv4Network | IPv6Network
 SECTIONS = ("carriers", "systems", "uplinks", "phases", "profiles", "on_call")
 
 
@@ -103,12 +105,30 @@ def _mistakes(raw: RawProvince, named: Mapping[str, list[str]]) -> Iterator[tupl
         for anchor in carrier.anchors:
             if not _is_address(anchor):
                 yield f"carriers.{name}.anchors", f"found {anchor!r}, expected IP addresses"
+    yield from _mistakes_of_networks(raw.carriers)
     for name, route in raw.on_call.items():
         yield from _mistakes_of_route(name, route, raw.on_call, named["on_call"])
     for name, profile in raw.profiles.items():
         yield from _mistakes_of_profile(f"profiles.{name}", profile)
     yield from mistakes_of_uplinks(raw.uplinks)
     yield from _unknown_names(raw, named)
+
+
+def _mistakes_of_networks(carriers: Mapping[str, Carrier]) -> Iterator[tuple[str, str]]:
+    """Yield networks that are none, and those of two carriers: an address must tell one carrier."""
+    known: list[tuple[str, Network]] = []
+    for name, carrier in carriers.items():
+        path = f"carriers.{name}.networks"
+        for text in carrier.networks:
+            try:
+                network = ip_network(text)
+            except ValueError:
+                yield path, f"found {text!r}, expected networks such as 203.0.113.0/24"
+                continue
+            for other, taken in known:
+                if other != name and network.version == taken.version and network.overlaps(taken):
+                    yield path, f"{text!r} overlaps {str(taken)!r} of {other}"
+            known.append((name, network))
 
 
 def _unknown_names(raw: RawProvince, named: Mapping[str, list[str]]) -> Iterator[tuple[str, str]]:

@@ -65,7 +65,7 @@ async def test_a_late_answer_sends_the_same_batches_over_the_next_line(tmp_path)
         async with running_agent(
             tmp_path, centre, lines=[VNPT, VIETTEL], batch_seconds=30
         ) as agent:
-            await until(lambda: centre.seen)
+            await until(lambda: len(by_line(centre)) == 2)
             stuck.append(True)
             agent.seal()
             await until(lambda: centre.stored)
@@ -76,13 +76,44 @@ async def test_a_late_answer_sends_the_same_batches_over_the_next_line(tmp_path)
             assert bytes(first.push.batches[0]) == bytes(second.push.batches[0])
             agent.seal()
             await until(lambda: len(centre.stored) == 2, seconds=0.6)
-            assert centre.seen[-1].push.via == "viettel", "the line that answers goes first now"
+            last = [seen for seen in centre.seen if seen.keys][-1]
+            assert last.push.via == "viettel", "the line that answers goes first now"
             stuck.clear()
             centre.hold.set()
             await until(lambda: not agent.uplink._lines._ways["vnpt"].late)
             agent.seal()
             await until(lambda: len(centre.stored) == 3)
             assert [seen.push.via for seen in centre.seen if seen.keys][-1] == "vnpt"
+
+
+async def test_a_line_that_stands_by_is_warm_from_the_beginning(tmp_path, monkeypatch):
+    """Also one that comes with a new configuration: a cut needs no new connection then."""
+    quicken(monkeypatch, STANDBY_SECONDS=60.0)
+    async with (
+        running_centre() as centre,
+        running_agent(tmp_path, centre, lines=[VNPT, VIETTEL]) as agent,
+    ):
+        await until(lambda: by_line(centre).keys() == {"vnpt", "viettel"})
+        agent.uplink.set_lines([VNPT, Line(name="tslcd", select="source", source="127.0.0.4")])
+        await until(lambda: "tslcd" in by_line(centre))
+
+
+async def test_a_late_line_is_told_with_the_push_that_went_over_the_next(tmp_path):
+    """Not only when it is given up after six seconds; and it is well again once it answers."""
+    async with running_centre() as centre:
+
+        async def behave(request, push):
+            if push.via == "vnpt":
+                await centre.hold.wait()
+
+        centre.behave = behave
+        async with running_agent(tmp_path, centre, lines=[VNPT, VIETTEL]) as agent:
+            agent.seal()
+            await until(lambda: centre.stored)
+            told = next(seen for seen in centre.seen if seen.keys and seen.push.via == "viettel")
+            assert told.push.lines["vnpt"].failing == "timeout: no answer within 0.7 s"
+            centre.hold.set()
+            await until(lambda: not agent.failing("vnpt"))
 
 
 async def test_a_line_that_fails_is_left_at_once_and_told(tmp_path):
@@ -187,7 +218,7 @@ async def test_a_refusal_is_heard_over_any_line_and_believed(tmp_path):
         await until(lambda: agent.failing("vnpt"))
 
         assert agent.failing("vnpt") == "HTTP 401, unauthorised: it is unauthorised"
-        assert [seen.push.via for seen in centre.seen] == ["vnpt"]
+        assert [seen.push.via for seen in centre.seen if seen.keys] == ["vnpt"]
 
 
 # Names
@@ -221,6 +252,36 @@ async def test_a_dead_resolver_does_not_cut_us_off():
         await resolver.resolve("other.test", 443, socket.AF_UNSPEC)
 
 
+async def test_a_resolver_that_hangs_holds_nobody_up_who_knows(monkeypatch):
+    """The known address serves after a moment; the answer, once it comes, serves the next."""
+    monkeypatch.setattr(lines_module, "KNOWN_SECONDS", 0.05)
+    asked: list[str] = []
+    answer = asyncio.Event()
+
+    async def resolve(host, ip_version):
+        asked.append(host)
+        if len(asked) == 1:
+            return ["192.0.2.7"]
+        await answer.wait()
+        return ["192.0.2.8"]
+
+    resolver = _LastKnown(resolve)
+
+    async def found() -> str:
+        return (await resolver.resolve("centre.test", 443))[0]["host"]
+
+    assert await found() == "192.0.2.7"
+    assert await asyncio.wait_for(found(), 1) == "192.0.2.7"
+    assert await asyncio.wait_for(found(), 1) == "192.0.2.7"
+    assert len(asked) == 2, "one question for all who wait"
+    answer.set()
+    assert await found() == "192.0.2.8"
+    answer.clear()
+    await found()
+    await resolver.close()
+    assert not resolver._asking
+
+
 async def test_a_name_that_is_not_known_is_told(tmp_path):
     """In the words of the probes; measuring goes on, and so does sending once it is known."""
     known: list[str] = []
@@ -252,8 +313,10 @@ async def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch):
     async def resolve(host, ip_version):
         await asyncio.Event().wait()
 
+    resolver = _LastKnown(resolve)
     with pytest.raises(TimeoutError):
-        await _LastKnown(resolve).resolve("centre.test", 443)
+        await resolver.resolve("centre.test", 443)
+    await resolver.close()
 
 
 def open_files() -> int:

@@ -255,7 +255,7 @@ def _set_up(office: Office) -> None:
         + "".join(
             f"link set {carrier} up\naddr add {office.port(carrier)}/24 dev {carrier}\n"
             f"rule add from {office.port(carrier)} lookup {100 + number_of(carrier)}\n"
-            f"{_routes_of_port(office, carrier)}"
+            f"{_last_resort(carrier)}{_routes_of_port(office, carrier)}"
             for carrier in CARRIERS
         ),
         office.pc,
@@ -270,6 +270,7 @@ def _set_up(office: Office) -> None:
             f" dev {carrier}-lan\n"
             f"rule add iif {carrier}-lan lookup {100 + number_of(carrier)}\n"
             f"rule add from {office.pinned(carrier)} lookup {100 + number_of(carrier)}\n"
+            f"{_last_resort(carrier)}"
             for carrier in CARRIERS
         ),
         office.gateway,
@@ -290,6 +291,11 @@ def _routes_of_port(office: Office, carrier: str) -> str:
         f"route replace default via {via} dev {carrier} table {100 + n}\n"
         f"route replace default via {via} dev {carrier} metric {100 + n}\n"
     )
+
+
+def _last_resort(carrier: str) -> str:
+    """Return what keeps traffic of a line from taking another one when its own route is gone."""
+    return f"route add unreachable default metric 4294967294 table {100 + number_of(carrier)}\n"
 
 
 def _plug(office: Office, carrier: str) -> None:

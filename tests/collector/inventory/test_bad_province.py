@@ -32,6 +32,16 @@ CASES = [
         "province.yml line 6, carriers.vnpt.anchors: found '203.0.113.256', expected IP addresses",
     ),
     (
+        "    anchors: [203.0.113.1]\n",
+        "    anchors: [203.0.113.1]\n    networks: [203.0.113.1/25]\n",
+        "province.yml line 7, carriers.vnpt.networks: found '203.0.113.1/25', expected networks such as 203.0.113.0/24",
+    ),
+    (
+        "    name: Viettel\n",
+        "    name: Viettel\n    networks: [2001:db8::/32, 203.0.112.0/23]\n  fpt:\n    name: FPT\n    networks: [203.0.113.0/24]\n",
+        "province.yml line 12, carriers.fpt.networks: '203.0.113.0/24' overlaps '203.0.112.0/23' of viettel",
+    ),
+    (
         "scope: site",
         "scope: sites",
         "province.yml line 14, systems.lan.scope: found 'sites', expected one of: 'site', 'central', 'external'",
