@@ -20,8 +20,8 @@ FILES = ("province.yml", "sites.csv", "lines.csv", "devices.csv", "checks.yml")
 BESIDE = ("README.md",)
 """What may lie in the folder unread."""
 
-LOCAL_TARGETS = {"self", "system"}
-"""The PC itself, and the resolver it was given (probes pc and dns)."""
+LOCAL_TARGETS = {"self", "system", "default"}
+"""The PC itself, the resolver it was given and the card it uses (probes pc, dns and nic)."""
 
 
 class RawChecks(Struct, frozen=True, kw_only=True):
