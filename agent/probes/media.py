@@ -132,8 +132,8 @@ class Media:
             sock.connect((address, port))
             sender = Sender(sock, self._stream, self._moments(slot), slot)
             rec.current_phase = "open"
-            await _in_a_thread(sender)
-        self._judge(sender.seen, rec)
+            figures = await _in_a_thread(sender)
+        self._judge(sender.seen, figures, rec)
 
     def _moments(self, slot: Slot) -> list[int]:
         moments = plan(
@@ -141,9 +141,12 @@ class Media:
             seconds=min(self._params.seconds, slot.max_seconds),
             in_frames=self._params.shape == "frames",
         )
-        return moments[: slot.max_bytes // self._stream.udp_bytes]
+        allowed = moments[: slot.max_bytes // self._stream.udp_bytes]
+        if not allowed:
+            raise ProbeError(f"the slot allows {slot.max_bytes} bytes: not one packet")
+        return allowed
 
-    def _judge(self, seen: Seen, rec: Recorder) -> None:
+    def _judge(self, seen: Seen, figures: Figures, rec: Recorder) -> None:
         if not seen.opened:
             rec.fail(Failure.TIMEOUT, "in phase open: the reflector does not answer")
             return
@@ -151,7 +154,6 @@ class Media:
         rec.add_phase("media", seen.media_seconds)
         rec.add_phase("close", seen.close_seconds)
         rec.current_phase = ""
-        figures = measure(seen.trips, seen.sent, seen.totals)
         rec.value("media_dscp_sent", self._stream.dscp)
         rec.count("media_sent_packets_total", seen.sent)
         rec.count("media_received_packets_total", figures.received)
@@ -171,24 +173,28 @@ class Media:
             rec.fail(Failure.TIMEOUT, "in phase media: nothing came back")
 
 
-async def _in_a_thread(sender: Sender) -> None:
-    """Run a session in a thread of its own; when cancelled, end it and wait those few ms."""
+async def _in_a_thread(sender: Sender) -> Figures:
+    """Run a session in a thread of its own; when cancelled, end it and wait those few ms.
+
+    Its figures are reckoned there too: a minute of pictures costs a tenth of a second.
+    """
     loop = asyncio.get_running_loop()
-    done: asyncio.Future[None] = loop.create_future()
+    done: asyncio.Future[Figures] = loop.create_future()
     done.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
     def work() -> None:
         try:
             sender.run()
-        except OSError as exc:
+            figures = measure(sender.seen.trips, sender.seen.sent, sender.seen.totals)
+        except Exception as exc:  # noqa: BLE001  it flies on where the run is awaited
             loop.call_soon_threadsafe(done.set_exception, exc)
         else:
-            loop.call_soon_threadsafe(done.set_result, None)
+            loop.call_soon_threadsafe(done.set_result, figures)
 
     thread = threading.Thread(target=work, name="media", daemon=True)
     thread.start()
     try:
-        await asyncio.shield(done)
+        return await asyncio.shield(done)
     except asyncio.CancelledError:
         sender.halt()
         await asyncio.wait([done])

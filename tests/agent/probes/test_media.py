@@ -151,6 +151,12 @@ async def test_a_slot_bounds_the_session(env, changes):
     assert rec.counts["media_sent_packets_total"] == 20
 
 
+async def test_a_slot_without_room_is_our_own_mistake(env):
+    """No packet was allowed, so nothing was learned about the line."""
+    with pytest.raises(ProbeError, match=r"^the slot allows 100 bytes: not one packet$"):
+        await hold(env, 9, slot=a_slot(max_bytes=100))
+
+
 # Dead, hung, refusing, lying
 
 
