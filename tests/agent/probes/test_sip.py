@@ -200,11 +200,12 @@ async def test_provisional_answer(env, tmp_path):
 
 @pytest.mark.real
 async def test_only_provisional(env, tmp_path):
-    """A bridge that says it is at it and never is done has not answered."""
+    """A bridge that says it is at it is asked again seldom; never done, it has not answered."""
     with sipp(tmp_path / "sipp", HEARD, says("100 Trying"), waits(5000), says("200 OK")) as port:
-        rec = await attempt(Sip, env, f"127.0.0.1:{port}", seconds=0.7)
+        rec = await attempt(Sip, env, f"127.0.0.1:{port}", seconds=1.8)
 
     assert rec.failure is Failure.TIMEOUT
+    assert rec.values["sip_attempts"] == 2  # at 0.5 s; the next would be 4 s later, not 1
     assert "sip_response_code" not in rec.values
 
 
