@@ -129,6 +129,20 @@ def test_the_data_centre_watches_every_communes_website(inventory):
     assert watched == [site.id for site in communes(inventory)]
 
 
+def test_every_communes_website_must_bear_its_own_new_name(inventory):
+    """From the data centre as from the commune itself, the name is that of the site asked."""
+    expected = {f"https://{site.web}/": [site.name] for site in communes(inventory)}
+    for check_id in ("web", "web-own"):
+        wanted = {
+            target: check.params["body_contains"]
+            for config in inventory.configs.values()
+            for check in config.checks
+            for target in check.targets
+            if check.id == check_id
+        }
+        assert wanted == expected
+
+
 def test_central_addresses_and_people_are_nobodys(inventory):
     """Only addresses and names reserved for documentation, roles instead of people."""
     for lines in inventory.lines.values():
