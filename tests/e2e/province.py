@@ -153,13 +153,25 @@ class Province:
         await until(lambda: self.page("/-/ready"), seconds=30, what="collector ready")
 
 
+@dataclass(frozen=True, slots=True)
+class More:
+    """What a test adds to the files, as YAML."""
+
+    province: str = ""
+    checks: str = ""
+    collector: str = ""
+
+
 @contextmanager
-def province(folder: Path, *, agents: tuple[str, ...] = tuple(SITES)) -> Iterator[Province]:
+def province(
+    folder: Path, *, agents: tuple[str, ...] = tuple(SITES), more: More = More()
+) -> Iterator[Province]:
     """Write a province, start its collector, portal and agents; end them all afterwards."""
     portal_port, port = free_port(), free_port()
-    _write_folder(folder, portal_port)
+    _write_folder(folder, portal_port, more)
     (folder / "collector.yml").write_text(
         f"province: province\nstate_directory: state\nlisten: {{host: 127.0.0.1, port: {port}}}\n"
+        + more.collector
     )
     (folder / "nginx").mkdir()
     (folder / "nginx" / "nginx.conf").write_text(NGINX.format(port=portal_port))
@@ -187,7 +199,7 @@ def province(folder: Path, *, agents: tuple[str, ...] = tuple(SITES)) -> Iterato
             raise
 
 
-def _write_folder(folder: Path, portal_port: int) -> None:
+def _write_folder(folder: Path, portal_port: int, more: More) -> None:
     made = folder / "province"
     made.mkdir(parents=True)
     header = "id,name,kind,former_province,lat,lon,web,agents,contact_name,contact_phone"
@@ -197,8 +209,9 @@ def _write_folder(folder: Path, portal_port: int) -> None:
         "site,agent,line,carrier,kind,contracted_mbit_s,select,source,interface,anchor\n"
     )
     (made / "devices.csv").write_text("site,agent,device,kind,address\n")
-    (made / "province.yml").write_text(PROVINCE, "utf-8")
-    (made / "checks.yml").write_text(CHECKS.format(url=f"http://127.0.0.1:{portal_port}/"), "utf-8")
+    (made / "province.yml").write_text(PROVINCE + more.province, "utf-8")
+    checks = CHECKS.format(url=f"http://127.0.0.1:{portal_port}/")
+    (made / "checks.yml").write_text(checks + more.checks, "utf-8")
 
 
 def _agent(folder: Path, agent: str, url: str) -> Program:
