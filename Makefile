@@ -59,15 +59,18 @@ wheel: $(VENV)/.dev  ## build the wheel and start both commands from it in an en
 	cd / && "$(CURDIR)/build/wheel/bin/thongsuot-agent" --version
 	cd / && "$(CURDIR)/build/wheel/bin/thongsuot-collector" --version
 
-# One lock a purpose, so that a commune's PC gets no test tools: what runs, what builds, what tests.
+# One lock a purpose, so that a commune's PC gets no test tools: what runs, what runs with the extra
+# `signatures` (instead of the former, on a PC whose checks are of kind ocsp or crl), what builds,
+# what tests.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
           --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 .PHONY: lock
 lock: $(BIN)/python  ## pin what pyproject.toml asks for, with hashes; UPGRADE=1 takes the newest
 	$(PIP) install "uv>=0.9"
 	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) pyproject.toml --extra signatures -c requirements.lock -o requirements-signatures.lock
 	$(COMPILE) --group build -o requirements-build.lock
-	$(COMPILE) pyproject.toml --group build --group dev -c requirements.lock -c requirements-build.lock -o requirements-dev.lock
+	$(COMPILE) pyproject.toml --extra signatures --group build --group dev -c requirements-signatures.lock -c requirements-build.lock -o requirements-dev.lock
 
 .PHONY: clean
 clean:  ## remove what was made here

@@ -13,6 +13,7 @@ from tests.programs import DEBIAN_PACKAGE
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 RUN = PROJECT["project"]["dependencies"]
+EXTRA = PROJECT["project"]["optional-dependencies"]["signatures"]
 BUILD = PROJECT["dependency-groups"]["build"] + PROJECT["build-system"]["requires"]
 DEV = PROJECT["dependency-groups"]["dev"]
 
@@ -30,8 +31,9 @@ def pins(name: str) -> dict[str, str]:
     ("lock", "asked"),
     [
         ("requirements.lock", RUN),
+        ("requirements-signatures.lock", RUN + EXTRA),
         ("requirements-build.lock", BUILD),
-        ("requirements-dev.lock", RUN + BUILD + DEV),
+        ("requirements-dev.lock", RUN + EXTRA + BUILD + DEV),
     ],
 )
 def test_a_lock_pins_what_pyproject_asks_for(lock, asked):
@@ -49,8 +51,14 @@ def test_tests_run_what_ships():
     """What a commune's PC gets and what the tests run are the same versions."""
     tested = pins("requirements-dev.lock")
 
-    for lock in ("requirements.lock", "requirements-build.lock"):
+    for lock in ("requirements.lock", "requirements-signatures.lock", "requirements-build.lock"):
         assert pins(lock).items() <= tested.items()
+    assert pins("requirements.lock").items() <= pins("requirements-signatures.lock").items()
+
+
+def test_a_pc_gets_the_extra_only_where_it_is_asked_for():
+    """What every PC installs has nothing of what two kinds of checks need."""
+    assert "cryptography" not in pins("requirements.lock")
 
 
 @pytest.mark.parametrize("lock", [path.name for path in ROOT.glob("requirements*.lock")])

@@ -1,6 +1,7 @@
 """The one list of probes, written out."""
 
 from agent.probes.base import Probe
+from agent.probes.crl import Crl
 from agent.probes.dns import Dns
 from agent.probes.h323 import H323
 from agent.probes.hls import Hls
@@ -10,6 +11,7 @@ from agent.probes.mail import Mail
 from agent.probes.media import Media
 from agent.probes.nic import Nic
 from agent.probes.ntp import Ntp
+from agent.probes.ocsp import Ocsp
 from agent.probes.pc import Pc
 from agent.probes.sip import Sip
 from agent.probes.stun import Stun
@@ -18,6 +20,7 @@ from agent.probes.tls import Tls
 from agent.probes.turn import Turn
 
 PROBES: dict[str, type[Probe]] = {
+    "crl": Crl,
     "dns": Dns,
     "h323": H323,
     "hls": Hls,
@@ -27,6 +30,7 @@ PROBES: dict[str, type[Probe]] = {
     "media": Media,
     "nic": Nic,
     "ntp": Ntp,
+    "ocsp": Ocsp,
     "pc": Pc,
     "sip": Sip,
     "stun": Stun,
