@@ -18,7 +18,7 @@ from errno import ECONNREFUSED
 from agent.aim import Aim
 from agent.probes.base import Source
 from agent.probes.classify import classify
-from agent.probes.icmp_message import FAILURES, V4, V6, Refusal, Version, read_queued_icmp
+from agent.probes.icmp_message import FAILURES, V4, V6, Refusal, Reply, Version, read_queued_icmp
 from agent.probes.icmp_socket import IcmpSocket
 from agent.probes.net import bound_socket
 from agent.wire import ANSWERED, HERE, Failure, Hop, Path
@@ -164,7 +164,7 @@ class _Pings(_Packets):
             ttl, ms = message.sequence // TRIES, (now - sent) * 1e3
             if isinstance(message, Refusal):
                 self.answers.add(ttl, message.router, ms, _word(message.failure))
-            else:
+            elif isinstance(message, Reply):
                 self.answers.add(ttl, self.address, ms, ANSWERED)
 
 
@@ -208,7 +208,7 @@ def _fate(version: Version, sock: socket.socket, target: str) -> tuple[str, str]
         error = read_queued_icmp(version, extras)
     number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if error is not None:
-        router, icmp_type, code = error
+        router, icmp_type, code, _ = error
         failure = FAILURES.get((version.number, icmp_type, code), Failure.UNKNOWN)
         return router, _word(failure)
     if number == 0:

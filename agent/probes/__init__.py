@@ -9,6 +9,7 @@ from agent.probes.http import Http
 from agent.probes.icmp import Icmp
 from agent.probes.mail import Mail
 from agent.probes.media import Media
+from agent.probes.mtu import Mtu
 from agent.probes.nic import Nic
 from agent.probes.ntp import Ntp
 from agent.probes.ocsp import Ocsp
@@ -28,6 +29,7 @@ PROBES: dict[str, type[Probe]] = {
     "icmp": Icmp,
     "mail": Mail,
     "media": Media,
+    "mtu": Mtu,
     "nic": Nic,
     "ntp": Ntp,
     "ocsp": Ocsp,

@@ -12,7 +12,7 @@ from errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENXIO
 from typing import NamedTuple
 
 from agent.probes.base import ProbeError, Source
-from agent.probes.icmp_message import Refusal, Reply
+from agent.probes.icmp_message import Message, Refusal, Reply, TooBig
 from agent.probes.icmp_socket import IcmpSocket
 from agent.probes.net import FAMILIES, bound_socket
 
@@ -63,6 +63,7 @@ class Burst:
     sent: dict[int, Moment] = field(default_factory=dict)
     rtts: dict[int, float] = field(default_factory=dict)
     refusals: dict[int, Refusal] = field(default_factory=dict)
+    too_big: dict[int, TooBig] = field(default_factory=dict)
     hop_limit: int | None = None
     """Of the latest reply."""
     mangled: int = 0
@@ -75,7 +76,8 @@ class Burst:
     @property
     def complete(self) -> bool:
         """Whether there is nothing left to wait for."""
-        return len(self.sent) == self.count == len(self.rtts.keys() | self.refusals.keys())
+        known = self.rtts.keys() | self.refusals.keys() | self.too_big.keys()
+        return len(self.sent) == self.count == len(known)
 
 
 class Ledger:
@@ -114,10 +116,10 @@ class Ledger:
         burst.sent[sequence] = moment
         self._open[sequence] = burst
 
-    def match(self, message: Reply | Refusal, now: Moment) -> Burst | None:
+    def match(self, message: Message, now: Moment) -> Burst | None:
         """Enter an answer where it belongs; return the burst if that is still under way."""
         burst = self._open.get(message.sequence)
-        if isinstance(message, Refusal):
+        if not isinstance(message, Reply):
             return burst if burst and _enter_refusal(burst, message) else None
         if burst is not None and burst.payload[:TOKEN_BYTES] == message.payload[:TOKEN_BYTES]:
             _enter_reply(burst, message, now)
@@ -158,12 +160,16 @@ def _enter_reply(burst: Burst, reply: Reply, now: Moment) -> None:
         burst.hop_limit = reply.hop_limit
 
 
-def _enter_refusal(burst: Burst, refusal: Refusal) -> bool:
+def _enter_refusal(burst: Burst, refusal: Refusal | TooBig) -> bool:
     quoted = refusal.payload[:TOKEN_BYTES]  # routers owe us the 8 bytes of the ICMP header only
     ours = burst.payload.startswith(quoted) and _same(burst.address, refusal.destination)
-    if ours and refusal.sequence not in burst.rtts:
+    if not ours or refusal.sequence in burst.rtts:
+        return ours
+    if isinstance(refusal, TooBig):
+        burst.too_big.setdefault(refusal.sequence, refusal)
+    else:
         burst.refusals.setdefault(refusal.sequence, refusal)
-    return ours
+    return True
 
 
 def _same(address: str, other: str) -> bool:
@@ -172,11 +178,16 @@ def _same(address: str, other: str) -> bool:
 
 
 class EchoEngine:
-    """Carries the echoes of all targets that leave over one line, or over any."""
+    """Carries the echoes of all targets that leave over one line, or over any.
 
-    def __init__(self, ip_version: int, source: Source | None) -> None:
+    With `whole` packets are never cut. Else the kernel learns from a router's word that one was too
+    large, and cuts the next.
+    """
+
+    def __init__(self, ip_version: int, source: Source | None, *, whole: bool = False) -> None:
         self._ip_version = ip_version
         self._source = source
+        self._whole = whole
         self._socket: IcmpSocket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ledger = Ledger()
@@ -199,7 +210,7 @@ class EchoEngine:
 
     def _open(self) -> IcmpSocket:
         self._loop = asyncio.get_running_loop()
-        self._socket = IcmpSocket.open(self._ip_version, self._source)
+        self._socket = IcmpSocket.open(self._ip_version, self._source, whole=self._whole)
         self._loop.add_reader(self._socket.fileno(), self._read)
         return self._socket
 

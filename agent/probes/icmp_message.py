@@ -32,11 +32,17 @@ class Version:
     """Ancillary message: IP_TTL, IPV6_HOPLIMIT."""
     receive_errors: int
     """Both option and message: IP_RECVERR, IPV6_RECVERR."""
+    discover_mtu: int
+    """Socket option: IP_MTU_DISCOVER, IPV6_MTU_DISCOVER."""
     protocol: int
     request: int
     reply: int
     unreachable: int
     exceeded: int
+    too_big: tuple[int, int]
+    """Type and code of a router's word that a packet does not fit its next link."""
+    mtu_at: int
+    """Of that link's MTU within the message, up to byte 8."""
     ip_header_bytes: int
     """Of the IP header an error quotes: our requests have no options."""
     protocol_at: int
@@ -53,11 +59,14 @@ V4 = Version(
     receive_hops=12,
     hops=2,
     receive_errors=11,
+    discover_mtu=10,
     protocol=socket.IPPROTO_ICMP,
     request=8,
     reply=0,
     unreachable=3,
     exceeded=11,
+    too_big=(3, 4),
+    mtu_at=6,
     ip_header_bytes=20,
     protocol_at=9,
     destination_at=16,
@@ -71,11 +80,14 @@ V6 = Version(
     receive_hops=51,
     hops=52,
     receive_errors=25,
+    discover_mtu=23,
     protocol=socket.IPPROTO_ICMPV6,
     request=128,
     reply=129,
     unreachable=1,
     exceeded=3,
+    too_big=(2, 0),
+    mtu_at=4,
     ip_header_bytes=40,
     protocol_at=6,
     destination_at=24,
@@ -85,7 +97,7 @@ V6 = Version(
 
 _NETWORK, _HOST = Failure.NETWORK_UNREACHABLE, Failure.HOST_UNREACHABLE
 # (IP version, type, code) of RFC 792, 1122, 1812 and 4443. What is not here says nothing about the
-# target (fragmentation needed: the kernel learns from it, and the next packet gets through).
+# target.
 FAILURES = {
     **{(4, 3, code): _NETWORK for code in (0, 6, 11)},
     **{(4, 3, code): _HOST for code in (1, 5, 7, 8, 12)},
@@ -123,53 +135,71 @@ class Refusal(NamedTuple):
     """Who said so."""
 
 
-def read_message(
-    version: Version, data: bytes, extras: list[Any], sender: str
-) -> Reply | Refusal | None:
+class TooBig(NamedTuple):
+    """The word of a router that an echo request was too large for its next link."""
+
+    sequence: int
+    payload: bytes
+    """As much of the request's as is quoted, maybe nothing."""
+    destination: str
+    router: str
+    mtu_bytes: int
+    """Of that link; 0 from routers that do not tell."""
+
+
+Message = Reply | Refusal | TooBig
+
+
+def read_message(version: Version, data: bytes, extras: list[Any], sender: str) -> Message | None:
     """Read an ICMP message, from its type on; None if it is of no use."""
     if len(data) < HEADER_BYTES:
         return None
     if data[0] == version.reply:
         hop_limit, stamp = _hop_limit_and_stamp(version, extras)
         return Reply(_sequence(data), data[HEADER_BYTES:], hop_limit, stamp)
-    if data[0] not in {version.unreachable, version.exceeded}:
+    if data[0] not in {version.unreachable, version.exceeded, version.too_big[0]}:
         return None
     quoted = data[HEADER_BYTES:]
     if len(quoted) < version.ip_header_bytes or quoted[version.protocol_at] != version.protocol:
         return None
     destination = _address(version, quoted, version.destination_at)
-    return _refusal(
-        version, quoted[version.ip_header_bytes :], destination, (sender, data[0], data[1])
-    )
+    mtu_bytes = int.from_bytes(data[version.mtu_at : HEADER_BYTES], "big")
+    echo = quoted[version.ip_header_bytes :]
+    return _error(version, echo, destination, (sender, data[0], data[1], mtu_bytes))
 
 
 def read_queued_error(
     version: Version, data: bytes, extras: list[Any], destination: str
-) -> Refusal | None:
+) -> Refusal | TooBig | None:
     """Read an entry of a datagram socket's error queue: our own request, and what became of it."""
     error = read_queued_icmp(version, extras)
-    return None if error is None else _refusal(version, data, destination, error)
+    return None if error is None else _error(version, data, destination, error)
 
 
-def read_queued_icmp(version: Version, extras: list[Any]) -> tuple[str, int, int] | None:
-    """Return sender, type and code of the ICMP error that an entry of any socket's queue tells of.
+def read_queued_icmp(version: Version, extras: list[Any]) -> tuple[str, int, int, int] | None:
+    """Return what an entry of any socket's queue tells of an ICMP error: sender, type, code, MTU.
 
-    None where it is an error of this machine.
+    None where it is an error of this machine. The MTU counts where the type is `too_big`.
     """
     for level, kind, value in extras:
         if (level, kind) == (version.level, version.receive_errors):
-            _, origin, icmp_type, code, *_ = EXTENDED_ERR.unpack_from(value)
+            _, origin, icmp_type, code, _, mtu_bytes, _ = EXTENDED_ERR.unpack_from(value)
             if origin in ORIGIN_ICMP:
-                return _address(version, value, version.offender_at), icmp_type, code
+                router = _address(version, value, version.offender_at)
+                return router, icmp_type, code, mtu_bytes
     return None
 
 
-def _refusal(
-    version: Version, echo: bytes, destination: str, error: tuple[str, int, int]
-) -> Refusal | None:
-    router, icmp_type, code = error
+def _error(
+    version: Version, echo: bytes, destination: str, error: tuple[str, int, int, int]
+) -> Refusal | TooBig | None:
+    router, icmp_type, code, mtu_bytes = error
+    if len(echo) < HEADER_BYTES or echo[0] != version.request:
+        return None
+    if (icmp_type, code) == version.too_big:
+        return TooBig(_sequence(echo), echo[HEADER_BYTES:], destination, router, mtu_bytes)
     failure = FAILURES.get((version.number, icmp_type, code))
-    if failure is None or len(echo) < HEADER_BYTES or echo[0] != version.request:
+    if failure is None:
         return None
     named = ICMPReply(
         source=router,

@@ -27,8 +27,7 @@ from agent.probes.icmp_message import (
     SO_TIMESTAMPNS,
     V4,
     V6,
-    Refusal,
-    Reply,
+    Message,
     Version,
     read_message,
     read_queued_error,
@@ -40,7 +39,9 @@ BUFFER_BYTES = 2048
 ANCILLARY_BYTES = 256
 MOST_AT_ONCE = 512  # then the rest of the agent has a turn
 
-_Read = Callable[[Version, bytes, list[Any], str], Reply | Refusal | None]
+PMTUDISC_PROBE = 3  # never cut a packet, and never mind what routers said before; Linux 2.6.22
+
+_Read = Callable[[Version, bytes, list[Any], str], Message | None]
 
 
 class IcmpSocket:
@@ -54,8 +55,8 @@ class IcmpSocket:
         self.raw: bool = opened.is_privileged
 
     @classmethod
-    def open(cls, ip_version: int, source: Source | None) -> Self:
-        """Open a socket that leaves over a line, or over any.
+    def open(cls, ip_version: int, source: Source | None, *, whole: bool = False) -> Self:
+        """Open a socket that leaves over a line, or over any; with `whole` packets are never cut.
 
         A datagram socket needs no right but a group in the sysctl's range; else a raw one is
         tried. ProbeError says what to allow, or what is wrong with the line.
@@ -66,6 +67,8 @@ class IcmpSocket:
             opened.sock.setblocking(False)
             identifier = _bind(opened.sock, source or Source())
             _set_options(opened, version, identifier)
+            if whole:
+                opened.sock.setsockopt(version.level, version.discover_mtu, PMTUDISC_PROBE)
         except BaseException:
             opened.close()
             raise
@@ -90,7 +93,7 @@ class IcmpSocket:
             raise ProbeError("the ICMP socket's send buffer is full") from error
         raise error
 
-    def receive(self) -> Iterator[Reply | Refusal]:
+    def receive(self) -> Iterator[Message]:
         """Yield what has come in, without waiting."""
         if not self.raw:
             yield from self._read(read_queued_error, socket.MSG_ERRQUEUE)
@@ -100,7 +103,7 @@ class IcmpSocket:
         """Close it."""
         self._opened.close()
 
-    def _read(self, read: _Read, flags: int) -> Iterator[Reply | Refusal]:
+    def _read(self, read: _Read, flags: int) -> Iterator[Message]:
         strip = self.raw and self._version is V4  # these alone hand over the IP header
         for _ in range(MOST_AT_ONCE):
             try:
@@ -177,8 +180,9 @@ def _filter(version: Version, identifier: int) -> list[tuple[int, int, int, int]
     return [
         begin,
         (0x50, 0, 0, 0),  # ldb [x]: type
-        (0x15, 2, 0, version.reply),
-        (0x15, 3, 0, version.unreachable),
+        (0x15, 3, 0, version.reply),
+        (0x15, 4, 0, version.unreachable),
+        (0x15, 3, 0, version.too_big[0]),
         (0x15, 2, 7, version.exceeded),
         (0x48, 0, 0, 4),  # ldh [x + 4]: identifier of the reply
         (0x15, 4, 5, identifier),

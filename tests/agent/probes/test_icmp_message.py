@@ -14,8 +14,10 @@ from agent.probes.icmp_message import (
     SO_TIMESTAMPNS,
     V4,
     V6,
+    Message,
     Refusal,
     Reply,
+    TooBig,
     read_message,
     read_queued_error,
 )
@@ -36,7 +38,7 @@ DESTINATION = {4: "192.0.2.9", 6: "2001:db8::9"}
 ROUTER = {4: "192.0.2.254", 6: "2001:db8::fe"}
 
 
-def error(version, icmp_type: int, code: int, quoted: bytes) -> Reply | Refusal | None:
+def error(version, icmp_type: int, code: int, quoted: bytes) -> Message | None:
     """Read an error about an echo request."""
     data = bytes([icmp_type, code]) + bytes(6) + HEADER[version.number] + quoted
     return read_message(version, data, [], ROUTER[version.number])
@@ -91,13 +93,32 @@ def test_refusal(version, icmp_type, code, failure, words):
     assert expected == read_queued_error(version, request, extras, destination)
 
 
+@pytest.mark.parametrize("version", [V4, V6], ids=["v4", "v6"])
+@pytest.mark.parametrize("mtu_bytes", [0, 1280, 1400])
+def test_too_big(version, mtu_bytes):
+    """That a packet does not fit comes with what does, from a raw socket and an error queue."""
+    request, number = REQUEST[version.number], version.number
+    router, destination = ROUTER[number], DESTINATION[number]
+    expected = TooBig(1, bytes(range(16)), destination, router, mtu_bytes)
+
+    head = bytes(version.too_big) + bytes(2) + mtu_bytes.to_bytes(4, "big")
+    assert expected == read_message(version, head + HEADER[number] + request, [], router)
+
+    offender = socket.inet_pton(version.family, router)
+    value = EXTENDED_ERR.pack(90, 3, *version.too_big, 0, mtu_bytes, 0)
+    value = value.ljust(version.offender_at, b"\0") + offender
+    extras = [(version.level, version.receive_errors, value)]
+    assert expected == read_queued_error(version, request, extras, destination)
+
+
 def test_says_nothing_of_the_target():
-    """Fragmentation needed, errors of our own machine and of others' packets are no refusals."""
+    """Errors of our own machine and of others' packets are nobody's word about the target."""
     assert read_message(V4, bytes.fromhex(VECTORS["frag_needed_v4_mtu1400"]), [], "") is None
-    assert error(V4, 3, 4, REQUEST[4]) is None
     assert error(V4, 3, 1, REQUEST[4][:7]) is None
     assert error(V4, 3, 1, b"\0" + REQUEST[4][1:]) is None
-    assert error(V6, 2, 0, REQUEST[6]) is None
+    assert error(V4, 3, 4, REQUEST[4][:7]) is None
+    assert error(V4, 3, 4, b"\0" + REQUEST[4][1:]) is None
+    assert error(V6, 2, 0, REQUEST[6][:7]) is None
     of_udp = bytes([3, 3]) + bytes(6) + HEADER[4][:9] + b"\x11" + HEADER[4][10:] + REQUEST[4]
     assert read_message(V4, of_udp, [], ROUTER[4]) is None
     local = EXTENDED_ERR.pack(90, 1, 3, 1, 0, 0, 0) + bytes(16)
@@ -111,3 +132,4 @@ def test_rubbish(version, data):
     """Whatever comes in, reading it raises nothing."""
     read_message(version, data, [], "192.0.2.9")
     read_message(version, bytes([version.unreachable, 1]) + bytes(6) + data, [], "192.0.2.9")
+    read_message(version, bytes(version.too_big) + bytes(6) + data, [], "192.0.2.9")
