@@ -21,6 +21,9 @@ from agent.wire import Failure
 AHEAD_SECONDS = 300.0
 """How far an answer's date may lie before our clock: clocks differ."""
 
+UNREADABLE = (ValueError, TypeError, x509.DuplicateExtension, x509.InvalidVersion)
+"""What `cryptography` raises, often late, where it meets parts that cannot be."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dates:
@@ -80,7 +83,7 @@ class Question:
             return self._find(response)
         except UnsupportedAlgorithm as exc:
             raise ProbeError(f"cannot verify the responder's signature: {exc}") from exc
-        except ValueError as exc:
+        except UNREADABLE as exc:
             raise TargetError(Failure.MALFORMED, f"the response cannot be read: {exc}") from exc
 
     def _find(self, response: ocsp.OCSPResponse) -> Answer:
@@ -121,7 +124,7 @@ class Question:
             usage = signer.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         except x509.ExtensionNotFound:
             usage = x509.ExtendedKeyUsage([])
-        except (ValueError, TypeError, InvalidSignature):
+        except (*UNREADABLE, InvalidSignature):
             return "the responder's certificate was not issued by issuer_file"
         if ExtendedKeyUsageOID.OCSP_SIGNING not in usage:
             return "the responder's certificate is not one for signing OCSP"
@@ -135,7 +138,7 @@ def read_response(body: bytes) -> ocsp.OCSPResponse:
     """Return a response as it came, nothing of it verified. TargetError when it is none."""
     try:
         return ocsp.load_der_ocsp_response(body)
-    except ValueError as exc:
+    except UNREADABLE as exc:
         raise _malformed(body, "an OCSP response") from exc
 
 
@@ -145,7 +148,7 @@ def read_crl(body: bytes, issuer: x509.Certificate) -> Dates:
         crl = x509.load_der_x509_crl(body)
         dates = _dates(crl.last_update_utc, crl.next_update_utc)
         ours, signed = crl.issuer == issuer.subject, _is_signed(crl, issuer)
-    except ValueError as exc:
+    except UNREADABLE as exc:
         raise _malformed(body, "a certificate revocation list") from exc
     if not ours:
         found, expected = crl.issuer.rfc4514_string(), issuer.subject.rfc4514_string()
@@ -162,7 +165,7 @@ def read_certificate_file(param: str, path: str) -> x509.Certificate:
     try:
         with open(path, "rb") as file:  # noqa: PTH123  a path as configured
             return x509.load_pem_x509_certificate(file.read())
-    except (OSError, ValueError) as exc:
+    except (OSError, *UNREADABLE) as exc:
         raise ProbeError(f"{param} {path}: expected a certificate as PEM: {exc}") from exc
 
 

@@ -248,6 +248,21 @@ def test_no_response(body, found):
     assert str(caught.value) == f"found {found}, expected an OCSP response"
 
 
+def test_parts_that_cannot_be(registry, question):
+    """A name of bits and a version of the future are malformed, however late that is seen."""
+    wire = signed(registry).public_bytes(serialization.Encoding.DER)
+    odd = wire.replace(b"\x0c\x07Test CA", b"\x03\x07\x00est CA", 1)
+    with pytest.raises(TargetError) as caught:
+        question.read(read_response(odd), NOW.timestamp())
+    assert caught.value.failure is Failure.MALFORMED
+    assert str(caught.value).startswith("the response cannot be read: ")
+
+    odd = crl(registry).replace(b"\x02\x01\x01", b"\x02\x01\x48", 1)
+    with pytest.raises(TargetError) as caught:
+        read_crl(odd, registry.authority.certificate)
+    assert caught.value.failure is Failure.MALFORMED
+
+
 @given(data=st.data())
 def test_whatever_comes(registry_once, data):
     """A response with some bytes changed is never believed to be of another state, nor ends badly."""
