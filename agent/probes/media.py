@@ -28,6 +28,7 @@ MAX_LATENESS_SECONDS = 0.005
 """A run whose packets left later than this (99th percentile) measured the PC."""
 MAX_CLOCK_STEP_SECONDS = 0.005
 _DIRECTION = ("direction", WAYS)
+_END = ("end", ("agent", "reflector"))
 _ROUND_TOO = ("direction", (*WAYS, "roundtrip"))
 _PERCENTILE = ("percentile", tuple(PERCENTILES))
 RATED = ("g711", "g711_plc")
@@ -106,7 +107,7 @@ class Media:
         ),
         Value("media_path_ttl", "TTL of most packets as they reached the reflector."),
         Value("media_sender_lateness_seconds", "How late packets left, 99th percentile."),
-        Value("media_socket_drops", "Packets that this PC's or the reflector's socket lost."),
+        Value("media_socket_drops", "Packets that a socket lost.", labels=(_END,)),
     )
 
     def __init__(self, params: MediaParams, env: Env) -> None:
@@ -212,7 +213,9 @@ def _mind_validity(seen: Seen, rec: Recorder) -> None:
         if late > MAX_LATENESS_SECONDS:
             raise ProbeError(f"this PC is too busy: packets left {late * 1e3:.0f} ms late")
     theirs = seen.totals.drops if seen.totals else 0
-    rec.value("media_socket_drops", seen.own_drops + theirs)
+    rec.value("media_socket_drops", seen.own_drops, "agent")
+    if seen.totals:
+        rec.value("media_socket_drops", theirs, "reflector")
     if seen.own_drops or theirs:
         whose = "this PC" if seen.own_drops else "the reflector's machine"
         raise ProbeError(f"{whose} is too busy: it lost {seen.own_drops or theirs} packets itself")

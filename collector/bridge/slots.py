@@ -91,6 +91,16 @@ class Slots:
         """Every slot that has not ended."""
         return self._given
 
+    @property
+    def lead_seconds(self) -> float:
+        """How far ahead a slot is given, so that its agent hears of it."""
+        return self._lead
+
+    def in_order(self, check: str) -> list[Series]:
+        """Return a check's runs that their lines bear, neighbours far apart."""
+        runs = [series for series in self._places if series.check == check]
+        return sorted(runs, key=lambda series: self._places[series][0])
+
     def reload(self, inventory: Inventory, now: float) -> None:
         """Take another inventory. What was given goes on; what is due keeps its place."""
         due = {series: None for series in self._due if series in inventory.loads}
