@@ -12,6 +12,8 @@ from pathlib import Path
 from agent import VERSION
 from agent.strict import ConfigError
 from collector.bridge import reflector
+from collector.bridge.rehearsal_command import Command
+from collector.bridge.rehearsals import RehearsalError
 from collector.config import read_collector_file
 from collector.ingest.access import Access, AccessError
 from collector.inventory.load import load
@@ -37,7 +39,7 @@ def main() -> None:
     except (ConfigError, FolderError) as exc:
         print(exc, file=sys.stderr)
         sys.exit(CONFIGURATION)
-    except (AccessError, StartError, sqlite3.Error, OSError) as exc:
+    except (AccessError, RehearsalError, StartError, sqlite3.Error, OSError) as exc:
         print(exc, file=sys.stderr)
         sys.exit(FAILED)
     except KeyboardInterrupt:
@@ -91,7 +93,23 @@ def _parser() -> argparse.ArgumentParser:
         "-c", "--config", type=Path, default=DEFAULT_REFLECTOR_FILE, metavar="FILE"
     )
 
-    for command in (run, add, rotate, revoke, listing):
+    rehearse = commands.add_parser(
+        "rehearsal", help="load the conference bridge on purpose, stage by stage"
+    )
+    rehearse.set_defaults(command=_rehearse)
+    rehearse.add_argument("--check", metavar="ID", help="a media check")
+    rehearse.add_argument(
+        "--stages",
+        default="10,25,50,100",
+        metavar="PERCENT",
+        help="shares of the sites that are heard (default 10,25,50,100)",
+    )
+    rehearse.add_argument("--yes", action="store_true", help="run it; without: say what it loads")
+    rehearse.add_argument("--abort", action="store_true", help="end the one that is under way")
+    rehearse.add_argument("--lang", choices=("vi", "en"), default="vi")
+    rehearse.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
+
+    for command in (run, add, rotate, revoke, listing, rehearse):
         command.add_argument("-c", "--config", type=Path, default=DEFAULT_FILE, metavar="FILE")
     return parser
 
@@ -113,6 +131,20 @@ def _run(arguments: argparse.Namespace) -> int:
 def _reflect(arguments: argparse.Namespace) -> int:
     reflector.serve(reflector.read_reflector_file(arguments.config))
     return OK
+
+
+def _rehearse(arguments: argparse.Namespace) -> int:
+    state = read_collector_file(arguments.config).state_directory
+    command = Command(state, arguments.lang, arguments.json)
+    if arguments.abort:
+        return OK if command.abort() else FAILED
+    if not arguments.check:
+        raise RehearsalError("--check: expected the id of a media check")
+    command.plan(arguments.check, arguments.stages)
+    if not arguments.yes:
+        command.ask_for_consent()
+        return OK
+    return OK if command.run(arguments.check, arguments.stages) else FAILED
 
 
 def _check_config(arguments: argparse.Namespace) -> int:

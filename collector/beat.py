@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Callable
 
 from collector.agent_configs import AgentConfigs
+from collector.bridge.rehearsals import Rehearsals
 from collector.bridge.slots import REASONS, Slots
 from collector.diagnosis.incident import Change
 from collector.diagnosis.incidents import Incidents
@@ -41,6 +42,7 @@ class Beat:
         exposition: Exposition,
         configs: AgentConfigs,
         slots: Slots,
+        rehearsals: Rehearsals,
         journal: Journal,
         own: Own,
         wall: Callable[[], float],
@@ -51,6 +53,7 @@ class Beat:
         self._exposition = exposition
         self._configs = configs
         self._slots = slots
+        self._rehearsals = rehearsals
         self._journal = journal
         self._own = own
         self._wall = wall
@@ -110,6 +113,7 @@ class Beat:
     def _give_slots(self, now: float) -> None:
         agents = self._fleet.agents.items()
         self._slots.tick(now, {agent for agent, state in agents if state.contact == "live"})
+        self._rehearsals.tick(now)
         own = self._own
         for uplink, given in self._slots.active(now).items():
             own.bridge_active_slots.labels(uplink).set(len(given))

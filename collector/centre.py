@@ -19,6 +19,7 @@ from aiohttp import web
 from agent.wire import WIRE_VERSION, Answer, Push
 from collector.agent_configs import AgentConfigs, Told
 from collector.beat import Beat
+from collector.bridge.rehearsals import Rehearsals
 from collector.bridge.slots import Slots
 from collector.config import CollectorConfig
 from collector.diagnosis.incidents import Incidents
@@ -68,6 +69,7 @@ class Centre:
         self.incidents = Incidents(self._store.open_incidents(), last_id=self._store.last_id())
         self._exposition = Exposition(self.fleet, url=config.url, own=self.own.page)
         self.slots = Slots(inventory, now, secret=config.bridge_secret)
+        self.rehearsals = Rehearsals(self.slots, inventory, state / "rehearsals")
         self._config = config
         self._wall = wall
         self._mind_the_secret(inventory)
@@ -98,6 +100,14 @@ class Centre:
         await self.journal.close()
         for file in (self.access, self._store, self.configs):
             file.close()
+
+    def now(self) -> float:
+        """Return the centre's UTC seconds."""
+        return self._wall()
+
+    def live(self) -> set[str]:
+        """Return the agents that are heard now."""
+        return {agent for agent, one in self.fleet.agents.items() if one.contact == "live"}
 
     def verify(self, authorization: str | None) -> str:
         """Return whose token a header holds. Refused 401 or 403."""
@@ -150,6 +160,7 @@ class Centre:
         now = self._wall()
         self.fleet.reload(inventory, now)
         self.slots.reload(inventory, now)
+        self.rehearsals.reload(inventory)
         self._mind_the_secret(inventory)
         self.own.inventory_refused.set(0)
         self.own.inventory_loaded.set(now)
@@ -172,6 +183,8 @@ class Centre:
             ):
                 if index not in entry.quarantined:
                     self.fleet.apply(entry.agent, sample, at, trusted=entry.trusted, now=now)
+                if not replay and "slot" in sample.facts:
+                    self.rehearsals.take(entry.agent, sample)
             done += len(entry.times)
             if done >= _APPLIED_AT_ONCE:
                 done = 0
@@ -199,6 +212,7 @@ class Centre:
             exposition=self._exposition,
             configs=self.configs,
             slots=self.slots,
+            rehearsals=self.rehearsals,
             journal=self.journal,
             own=self.own,
             wall=self._wall,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from collector import control
 from collector.app import make_app, make_runner
 from collector.centre import Centre
 from collector.config import CollectorConfig
@@ -45,7 +46,8 @@ async def serve(config: CollectorConfig, inventory: Inventory) -> None:
             )
             await site.start()
             log.info("listening url=%s province=%s", _url(runner, tls), inventory.id)
-            await _until_told(centre, config, tls)
+            async with control.opened(centre, config.state_directory):
+                await _until_told(centre, config, tls)
             log.info("stopping")
         finally:
             await runner.cleanup()

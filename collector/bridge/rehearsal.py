@@ -53,10 +53,18 @@ ACCEPTANCE: Mapping[str, Mapping[str, Bounds]] = {
 negative. Derived from G.114, G.109 and vendors' figures; R 80 and 70 are a MOS of 4.02 and 3.60."""
 
 
+class Place(Struct, frozen=True):
+    """A site, as a report names it."""
+
+    id: str
+    name: str
+
+
 class Result(Struct, kw_only=True):
     """One site in one stage."""
 
     site: str
+    name: str
     agent: str
     verdict: Verdict
     figures: dict[str, float] = {}
@@ -109,7 +117,7 @@ class Rehearsal:
 
     def __init__(
         self,
-        runs: Mapping[str, Series],
+        runs: Mapping[Place, Series],
         load: Load,
         uplink: Uplink,
         shares: list[float],
@@ -135,7 +143,6 @@ class Rehearsal:
         self._drops = 0.0
         self._ends = 0.0
 
-    @property
     def is_over(self) -> bool:
         """Whether nothing more will happen."""
         return self.report.state == "over"
@@ -169,40 +176,36 @@ class Rehearsal:
         self.report.stages[self._stage].begins = given[0].begins
         self.report.state = "running"
 
-    def take(self, sample: Sample) -> None:
+    def take(self, agent: str, sample: Sample) -> None:
         """Take the sample of a run; those of other slots are not ours."""
         slot = sample.facts.get("slot", "")
         series = self._asked.get(slot)
-        if series is None or (sample.check, sample.target, sample.line) != (
-            series.check,
-            series.target,
-            series.line,
-        ):
+        if series is None or series != Series(agent, sample.check, sample.target, sample.line):
             return
         self._drops += sample.values.get("media_socket_drops.reflector", 0)
-        self._answers[slot] = judged(self._site(series), series.agent, self._load.stream, sample)
+        self._answers[slot] = judged(self._place(series), series.agent, self._load.stream, sample)
 
     def abort(self, now: float) -> None:
         """End it by a person's word."""
-        if not self.is_over:
+        if not self.is_over():
             if self.report.state == "running":
                 self.report.stages[self._stage].results = self._results()
             self._finish("aborted", now)
 
-    def _site(self, series: Series) -> str:
-        return next(site for site, run in self._runs.items() if run == series)
+    def _place(self, series: Series) -> Place:
+        return next(place for place, run in self._runs.items() if run == series)
 
     def _results(self) -> list[Result]:
         return [
-            self._answers.get(slot)
-            or Result(site=self._site(series), agent=series.agent, verdict="silent")
+            self._answers.get(slot) or _result(self._place(series), series.agent, "silent")
             for slot, series in self._asked.items()
         ]
 
     def _judge(self, now: float) -> None:
         stage = self.report.stages[self._stage]
         stage.results = self._results()
-        canaries = set(list(self._runs)[: self.report.stages[0].sites])
+        first = list(self._runs)[: self.report.stages[0].sites]
+        canaries = {place.id for place in first}
         losses = [
             result.figures["loss_ratio"]
             for result in stage.results
@@ -247,16 +250,14 @@ def most_sites(uplink: Uplink, load: Load) -> int:
     return math.floor(UPLINK_LIMIT * uplink.bits_per_second / load.bits_per_second + 1e-9)
 
 
-def judged(site: str, agent: str, stream: str, sample: Sample) -> Result:
+def judged(place: Place, agent: str, stream: str, sample: Sample) -> Result:
     """Judge one sample by ACCEPTANCE."""
     figures = figures_of(sample)
     if sample.error:
-        return Result(
-            site=site, agent=agent, verdict="invalid", figures=figures, why=[sample.error]
-        )
+        return _result(place, agent, "invalid", figures, [sample.error])
     if sample.failure:
         why = f"{sample.failure}: {sample.detail}".removesuffix(": ")
-        return Result(site=site, agent=agent, verdict="failed", figures=figures, why=[why])
+        return _result(place, agent, "failed", figures, [why])
     verdict: Verdict = "good"
     not_good = []
     for name, bounds in ACCEPTANCE[stream].items():
@@ -266,7 +267,24 @@ def judged(site: str, agent: str, stream: str, sample: Sample) -> Result:
         if found > bounds.good:
             not_good.append(name)
             verdict = "failed" if found > bounds.limited or verdict == "failed" else "limited"
-    return Result(site=site, agent=agent, verdict=verdict, figures=figures, why=not_good)
+    return _result(place, agent, verdict, figures, not_good)
+
+
+def _result(
+    place: Place,
+    agent: str,
+    verdict: Verdict,
+    figures: Mapping[str, float] | None = None,
+    why: Iterable[str] = (),
+) -> Result:
+    return Result(
+        site=place.id,
+        name=place.name,
+        agent=agent,
+        verdict=verdict,
+        figures=dict(figures or {}),
+        why=list(why),
+    )
 
 
 def figures_of(sample: Sample) -> dict[str, float]:

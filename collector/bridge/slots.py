@@ -91,6 +91,15 @@ class Slots:
         """Every slot that has not ended."""
         return self._given
 
+    def is_clear(self, now: float) -> bool:
+        """Whether nothing loads anything, and nothing of before the start may."""
+        return not self._given and now >= self._starts_at
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether media tests can be leased out."""
+        return bool(self._secret)
+
     @property
     def lead_seconds(self) -> float:
         """How far ahead a slot is given, so that its agent hears of it."""

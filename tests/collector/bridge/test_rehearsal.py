@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from agent.wire import Failure
-from collector.bridge.rehearsal import Rehearsal, judged, most_sites, planned
+from collector.bridge.rehearsal import Place, Rehearsal, judged, most_sites, planned
 from collector.bridge.slots import Slots
 from collector.inventory.model import Series
 from tests.collector.a_province import NOON, a_sample
@@ -27,6 +27,7 @@ GOOD = {
     "media_socket_drops.agent": 0,
     "media_socket_drops.reflector": 0,
 }
+HERE = Place("04792", "Tân Hòa")
 LOSSY = {**GOOD, "media_loss_ratio.backward": 0.02}
 
 
@@ -52,7 +53,9 @@ class Stand:
         self.now = NOON
         self.table = Slots(self.inventory, NOON - 100.0, secret=SECRET)
         self.table.held = True
-        runs = {series.agent: series for series in self.table.in_order("video")}
+        runs = {
+            Place(series.agent, series.agent): series for series in self.table.in_order("video")
+        }
         self.rehearsal = Rehearsal(
             runs, a_load(stream), self.inventory.uplinks["bridge"], SHARES, NOON
         )
@@ -70,7 +73,7 @@ class Stand:
                     one.told = True
                 self.rehearsal.started(given)
                 return given
-            if self.rehearsal.is_over:
+            if self.rehearsal.is_over():
                 return []
             self.now += 0.5
         raise AssertionError("nothing happens")
@@ -82,7 +85,7 @@ class Stand:
             said = by_agent.get(f"a{one.series.agent}", {})
             if said is not None:
                 sample = a_media_sample(one.id, one.series.agent, **said)
-                self.rehearsal.take(sample)
+                self.rehearsal.take(one.series.agent, sample)
 
     @property
     def report(self):
@@ -266,7 +269,8 @@ def test_aborting_keeps_what_was_found():
     here = Stand(20)
     here.answer(here.begin())
     second = here.begin()
-    here.rehearsal.take(a_media_sample(second[0].id, second[0].series.agent))
+    agent = second[0].series.agent
+    here.rehearsal.take(agent, a_media_sample(second[0].id, agent))
     here.rehearsal.abort(here.now)
     here.rehearsal.abort(here.now + 5.0)
 
@@ -284,11 +288,14 @@ def test_aborting_keeps_what_was_found():
 
 
 def test_samples_of_other_slots_are_not_ours():
-    """Another run of the same check, or another check with that id, changes nothing."""
+    """Another slot, another agent with that id, another check: none changes anything."""
     here = Stand(20)
     first = here.begin()
-    here.rehearsal.take(a_media_sample("elsewhere"))
-    here.rehearsal.take(a_sample(Series("00000", "web", "x", ""), facts={"slot": first[0].id}))
+    agent = first[0].series.agent
+    here.rehearsal.take(agent, a_media_sample("elsewhere"))
+    here.rehearsal.take("00019", a_media_sample(first[0].id))
+    web = a_sample(Series(agent, "web", "x", ""), facts={"slot": first[0].id})
+    here.rehearsal.take(agent, web)
     here.answer(first, **{f"a{one.series.agent}": None for one in first})
     here.begin()
 
@@ -324,14 +331,14 @@ def test_samples_of_other_slots_are_not_ours():
 )
 def test_a_site_is_judged_by_the_worse_direction(stream, values, verdict, why):
     """Each figure against its bounds; the worst of them is the site's verdict."""
-    result = judged("04792", "04792", stream, a_media_sample(**values))
+    result = judged(HERE, "04792", stream, a_media_sample(**values))
 
     assert (verdict, why) == (result.verdict, result.why)
 
 
 def test_a_failed_run_is_failed_with_its_reason():
     """The closed list's word and the detail; nothing is made up for what was not measured."""
-    result = judged("04792", "04792", "720p", a_media_sample(failure=Failure.TIMEOUT))
+    result = judged(HERE, "04792", "720p", a_media_sample(failure=Failure.TIMEOUT))
 
     assert ("failed", {}, ["timeout: nothing came back"]) == (
         result.verdict,
@@ -347,4 +354,4 @@ def test_loss_of_the_round_trip_counts_where_directions_are_not_known():
         del sample.values[f"media_loss_ratio.{way}"]
     sample.values["media_loss_ratio.roundtrip"] = 0.02
 
-    assert 0.02 == judged("x", "x", "720p", sample).figures["loss_ratio"]
+    assert 0.02 == judged(HERE, "x", "720p", sample).figures["loss_ratio"]
