@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from agent.config import decode_agent_config, mistakes
+from collector.inventory.load import LOCAL_TARGETS
 from collector.inventory.model import COMMUNE_KINDS, Inventory
 from tests.collector.inventory.folders import shipped
 
@@ -155,9 +156,12 @@ def test_central_addresses_and_people_are_nobodys(inventory):
     for site in inventory.sites.values():
         assert site.contact_phone == ""
     for series in inventory.subjects:
-        if inventory.checks[series.check].kind == "http":
-            host = series.target.split("/")[2]
-            assert host.endswith(".example")
+        if series.target in LOCAL_TARGETS:
+            continue
+        host = series.target.split("/")[2] if "/" in series.target else series.target
+        host = host.partition(":")[0]
+        if not host.endswith(".example"):
+            assert any(ipaddress.ip_address(host) in n for n in DOCUMENTATION)
 
 
 def test_lines_are_no_more_certain_than_the_sources(inventory):
