@@ -28,9 +28,9 @@ PATIENCE_SECONDS = 20.0
 Verdict = Literal["good", "limited", "failed", "silent", "invalid"]
 """silent: no sample came · invalid: the PC could not measure, which says nothing of the network."""
 State = Literal["waiting", "running", "over"]
-End = Literal["", "done", "uplink", "sites", "canary", "void", "phase", "aborted"]
+End = Literal["", "done", "uplink", "sites", "unmeasured", "canary", "void", "phase", "aborted"]
 """done: every stage was good · uplink: the next stage would load too much of it · sites: too many
-failed · canary · void: the reflector's machine lost packets · phase: load is forbidden now."""
+failed · unmeasured: no PC of the stage could measure · canary · void: the reflector's machine lost packets · phase: load is forbidden now."""
 
 
 class Bounds(Struct, frozen=True):
@@ -219,7 +219,9 @@ class Rehearsal:
             end = "void"
         elif stage.canary_loss is not None and stage.canary_loss > CANARY_LOSS:
             end = "canary"
-        elif not measured or len(failed) > FAILED_LIMIT * len(stage.results):
+        elif not measured:
+            end = "unmeasured"
+        elif len(failed) > FAILED_LIMIT * len(stage.results):
             end = "sites"
         stage.good = not end
         if end == "void":
@@ -252,9 +254,9 @@ def most_sites(uplink: Uplink, load: Load) -> int:
 
 def judged(place: Place, agent: str, stream: str, sample: Sample) -> Result:
     """Judge one sample by ACCEPTANCE."""
-    figures = figures_of(sample)
     if sample.error:
-        return _result(place, agent, "invalid", figures, [sample.error])
+        return _result(place, agent, "invalid", None, [sample.error])
+    figures = figures_of(sample)
     if sample.failure:
         why = f"{sample.failure}: {sample.detail}".removesuffix(": ")
         return _result(place, agent, "failed", figures, [why])

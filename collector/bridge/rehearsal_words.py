@@ -43,7 +43,7 @@ VI = Words(
     ask="Chưa chạy gì. Phép thử này chiếm băng thông thật: chạy ban đêm, khi đã được đồng ý; thêm --yes để chạy.",
     begins="đợt {share} %: {sites} nơi bắt đầu",
     good="đợt {share} %: đạt",
-    not_good="đợt {share} %: không đạt ({failed} nơi hỏng hoặc không trả lời)",
+    not_good="đợt {share} %: không đạt ({failed} nơi hỏng hoặc không trả lời, {invalid} nơi không đo được)",
     not_run="đợt {share} %: không chạy ({sites} nơi, {mbit_s} Mbit/s)",
     head=("mã", "nơi", "đợt", "kết quả", "mất gói", "khứ hồi", "rung", "MOS", "vì sao"),
     verdicts={
@@ -64,6 +64,7 @@ VI = Words(
         "done": "Đã chạy hết các đợt.",
         "uplink": "Dừng: đợt kế tiếp sẽ chiếm quá 80 % đường. Đó chính là giới hạn.",
         "sites": "Dừng: quá 10 % số nơi trong đợt không đạt.",
+        "unmeasured": "Dừng: không máy nào trong đợt đo được, nên chưa nói được gì về đường. Xem cột vì sao.",
         "canary": "Dừng: các nơi của đợt đầu bắt đầu mất gói (trung vị trên 0,5 %).",
         "void": "Không có giá trị: máy phản hồi ở điểm cầu tự làm rơi gói. Sửa máy đó rồi thử lại.",
         "phase": "Dừng: giai đoạn hiện tại hoặc sắp tới không cho phép thử tải.",
@@ -84,7 +85,7 @@ EN = Words(
     ask="Nothing was run. This test takes real bandwidth: run it at night, with consent; add --yes to run it.",
     begins="stage {share} %: {sites} sites begin",
     good="stage {share} %: good",
-    not_good="stage {share} %: not good ({failed} sites failed or silent)",
+    not_good="stage {share} %: not good ({failed} sites failed or silent, {invalid} not measured)",
     not_run="stage {share} %: not run ({sites} sites, {mbit_s} Mbit/s)",
     head=("code", "site", "stage", "result", "loss", "round trip", "jitter", "MOS", "why"),
     verdicts={
@@ -105,6 +106,7 @@ EN = Words(
         "done": "Every stage was run.",
         "uplink": "Stopped: the next stage would take more than 80 % of the uplink. That is the limit.",
         "sites": "Stopped: more than 10 % of the stage's sites failed.",
+        "unmeasured": "Stopped: no PC of the stage could measure, which says nothing of the line. See the reasons.",
         "canary": "Stopped: the first stage's sites began to lose packets (median above 0.5 %).",
         "void": "Void: the reflector's own machine dropped packets. Mend it and try again.",
         "phase": "Stopped: the phase, now or about to begin, forbids load tests.",
@@ -192,12 +194,13 @@ def _row(stage: Stage, result: Result, words: Words) -> tuple[str, ...]:
 
 
 def _of(text: str, stage: Stage, words: Words) -> str:
-    failed = sum(result.verdict in {"failed", "silent"} for result in stage.results)
+    verdicts = [result.verdict for result in stage.results]
     return text.format(
         share=f"{stage.share * 100:g}",
         sites=stage.sites,
         mbit_s=_number(round(stage.mbit_s, 1), words),
-        failed=failed,
+        failed=verdicts.count("failed") + verdicts.count("silent"),
+        invalid=verdicts.count("invalid"),
     )
 
 

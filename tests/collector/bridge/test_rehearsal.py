@@ -217,7 +217,7 @@ def test_a_stage_that_nobody_could_measure_proves_nothing():
     here.answer(first, **{f"a{one.series.agent}": {"error": "busy"} for one in first})
 
     assert [] == here.begin()
-    assert ("sites", False) == (here.report.end, here.report.stages[0].good)
+    assert ("unmeasured", False) == (here.report.end, here.report.stages[0].good)
 
 
 def test_canaries_end_it():

@@ -185,7 +185,10 @@ async def test_failed_sites_end_it_with_status_1(home):
         status, out, err = await done(home, "--check", "video", "--stages", "100", "--yes")
 
     assert (1, "") == (status, err)
-    assert "đợt 100 %: không đạt (2 nơi hỏng hoặc không trả lời)" in out.splitlines()
+    assert (
+        "đợt 100 %: không đạt (2 nơi hỏng hoặc không trả lời, 0 nơi không đo được)"
+        in out.splitlines()
+    )
     assert "Dừng: quá 10 % số nơi trong đợt không đạt." in out.splitlines()
     assert "Chưa chứng minh được sức chịu nào." in out.splitlines()
     assert "không đạt      2,00 %" in out

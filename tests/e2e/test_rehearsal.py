@@ -1,0 +1,53 @@
+"""A rehearsal with everything real: agents, collector, reflector, and the command at its end."""
+
+import asyncio
+import json
+import sys
+
+import pytest
+
+from tests.e2e.province import More, province
+from tests.e2e.test_media import CHECKS, UPLINKS, reflector
+
+pytestmark = pytest.mark.slow
+__all__ = ["reflector"]
+TRIES = 4
+"""Agents on a busy machine say that they could not measure, and the rehearsal says so."""
+
+
+async def test_two_communes_prove_the_bridge(tmp_path, reflector):
+    """The stage is run by the agents' own probes; each commune has its figures in the result."""
+    program, port = reflector
+    more = More(
+        province=UPLINKS,
+        checks=CHECKS.format(port=port),
+        collector="bridge: {secret_file: bridge.secret}\n",
+    )
+    program.start()
+    try:
+        with province(tmp_path, agents=("04792", "04813"), more=more) as here:
+            await here.ready()
+            config = next(tmp_path.rglob("collector.yml"))
+            file = tmp_path / "result.json"
+            words = ("--check", "vc-sound", "--stages", "100", "--yes", "--json", str(file))
+            for _ in range(TRIES):
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", "collector", "rehearsal", "-c", str(config), *words),
+                    stdout=asyncio.subprocess.PIPE,
+                )
+                out, _ = await asyncio.wait_for(process.communicate(), 60)
+                report = json.loads(file.read_text())
+                if report["end"] == "done":
+                    break
+    finally:
+        program.end()
+
+    assert 0 == process.returncode, out.decode()
+    assert ("done", 2) == (report["end"], report["capacity_sites"]), out.decode()
+    last = report["stages"][-1]["results"]
+    assert {"04792", "04813"} == {result["site"] for result in last}
+    for result in last:
+        assert {"loss_ratio", "rtt_seconds", "jitter_seconds", "pdv_seconds", "mos"} == set(
+            result["figures"]
+        )
+    assert "Sức chịu đã chứng minh: 2 nơi cùng lúc" in out.decode()
