@@ -171,7 +171,9 @@ def lines(states: Mapping[str, LineState], now_ms: int) -> str:
 def _line(state: LineState, now_ms: int) -> str:
     at = state.last_success_ms
     last = "never" if at is None else f"{max(0, now_ms - at) // 1000} s ago"
-    return f"failing, last push {last}: {state.failing}" if state.failing else f"ok, {last}"
+    if state.failing:
+        return f"failing, last push {last}: {state.failing}"
+    return f"ok, last push {last}"
 
 
 def in_words(exc: BaseException) -> str:

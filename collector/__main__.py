@@ -15,16 +15,19 @@ from collector.bridge import reflector
 from collector.bridge.rehearsal_command import Command
 from collector.bridge.rehearsals import RehearsalError
 from collector.config import read_collector_file
+from collector.evidence_export import ExportError, export
 from collector.ingest.access import Access, AccessError
 from collector.inventory.load import load
 from collector.inventory.problems import FolderError
 from collector.inventory.report import report
 from collector.serve import StartError, serve
+from collector.wall.locale import TEXTS
 
 OK, FAILED, CONFIGURATION = 0, 1, 2
 DEFAULT_FILE = Path("/etc/thongsuot/collector.yml")
 DEFAULT_REFLECTOR_FILE = Path("/etc/thongsuot/reflector.yml")
 GRACE_HOURS = 24.0
+_TIME_HELP = "the province's time: 2025-07-01 or 2025-07-01T09:30"
 
 
 def main() -> None:
@@ -39,7 +42,7 @@ def main() -> None:
     except (ConfigError, FolderError) as exc:
         print(exc, file=sys.stderr)
         sys.exit(CONFIGURATION)
-    except (AccessError, RehearsalError, StartError, sqlite3.Error, OSError) as exc:
+    except (AccessError, ExportError, RehearsalError, StartError, sqlite3.Error, OSError) as exc:
         print(exc, file=sys.stderr)
         sys.exit(FAILED)
     except KeyboardInterrupt:
@@ -84,6 +87,16 @@ def _parser() -> argparse.ArgumentParser:
     listing = doing.add_parser("list", help="say which agents have tokens, and when they were used")
     listing.set_defaults(command=_list)
 
+    evidence = commands.add_parser(
+        "evidence", help="print what was seen from one place when its checks failed"
+    )
+    evidence.add_argument("--site", required=True, metavar="CODE", help="its id, such as 04792")
+    evidence.add_argument("--from", dest="begin", default="", metavar="TIME", help=_TIME_HELP)
+    evidence.add_argument("--to", dest="end", default="", metavar="TIME", help="a day: to its end")
+    evidence.add_argument("--lang", choices=sorted(TEXTS), default="vi", help="of the text")
+    evidence.add_argument("--json", action="store_true", help="everything, for programs")
+    evidence.set_defaults(command=_evidence)
+
     reflect = commands.add_parser(
         "reflector",
         help="answer the agents' media tests, on a machine beside the conference bridge",
@@ -109,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     rehearse.add_argument("--lang", choices=("vi", "en"), default="vi")
     rehearse.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
 
-    for command in (run, add, rotate, revoke, listing, rehearse):
+    for command in (run, add, rotate, revoke, listing, evidence, rehearse):
         command.add_argument("-c", "--config", type=Path, default=DEFAULT_FILE, metavar="FILE")
     return parser
 
@@ -149,6 +162,21 @@ def _rehearse(arguments: argparse.Namespace) -> int:
 
 def _check_config(arguments: argparse.Namespace) -> int:
     print(report(load(arguments.folder), arguments.agent), end="")
+    return OK
+
+
+def _evidence(arguments: argparse.Namespace) -> int:
+    config = read_collector_file(arguments.config)
+    said = export(
+        config,
+        load(config.province),
+        arguments.site,
+        begin=arguments.begin,
+        end=arguments.end,
+        lang=arguments.lang,
+        as_json=arguments.json,
+    )
+    print(said, end="")
     return OK
 
 

@@ -22,6 +22,7 @@ from collector.beat import Beat
 from collector.bridge.rehearsals import Rehearsals
 from collector.bridge.slots import Slots
 from collector.config import CollectorConfig
+from collector.diagnosis.evidence import Dossier, EvidenceStore, found_in, read_dossier
 from collector.diagnosis.incidents import Incidents
 from collector.diagnosis.store import Store
 from collector.export.exposition import Exposition
@@ -66,6 +67,7 @@ class Centre:
         )
         self.configs = AgentConfigs(state / "state.sqlite")
         self._store = Store(state / "state.sqlite")
+        self.evidence = EvidenceStore(state / "state.sqlite")
         self.incidents = Incidents(self._store.open_incidents(), last_id=self._store.last_id())
         self._exposition = Exposition(self.fleet, url=config.url, own=self.own.page)
         self.slots = Slots(inventory, now, secret=config.bridge_secret)
@@ -98,7 +100,7 @@ class Centre:
         stopping.set()
         await work
         await self.journal.close()
-        for file in (self.access, self._store, self.configs):
+        for file in (self.access, self._store, self.evidence, self.configs):
             file.close()
 
     def now(self) -> float:
@@ -150,6 +152,11 @@ class Centre:
         self.own.journal_bytes.set(self.journal.path.stat().st_size)
         return await (self._exposition.full_gzip(now) if zipped else self._exposition.full(now))
 
+    async def dossier(self, agent: str, check: str) -> Dossier:
+        """Return the evidence about one check of one agent. sqlite3.Error if it cannot be read."""
+        state = self._config.state_directory / "state.sqlite"
+        return await asyncio.to_thread(read_dossier, state, agent, check)
+
     async def reload(self) -> None:
         """Read the province's folder again. FolderError: it has mistakes, and the old one stays."""
         try:
@@ -185,10 +192,19 @@ class Centre:
                     self.fleet.apply(entry.agent, sample, at, trusted=entry.trusted, now=now)
                 if not replay and "slot" in sample.facts:
                     self.rehearsals.take(entry.agent, sample)
+            await self._keep_evidence(entry)
             done += len(entry.times)
             if done >= _APPLIED_AT_ONCE:
                 done = 0
                 await asyncio.sleep(0)
+
+    async def _keep_evidence(self, entry: NewEntry) -> None:
+        found = list(found_in(entry, self.fleet.inventory))
+        if found:
+            try:
+                await asyncio.to_thread(self.evidence.save, found)
+            except (sqlite3.Error, OSError) as exc:  # the journal has it, whatever happens here
+                log.error("evidence cannot be kept agent=%s error=%s", entry.agent, exc)  # noqa: TRY400 - no bug of ours
 
     def _count(self, size: int, batches: int, kept: Kept) -> None:
         own = self.own

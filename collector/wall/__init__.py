@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from aiohttp import web
 
 from collector.wall.assets import Assets
+from collector.wall.evidence import evidence_page
 from collector.wall.live import Centre, Live
 from collector.wall.locale import TEXTS
 from collector.wall.render import Renderer
@@ -34,15 +35,16 @@ def add_routes(
     live = Live(centre, renderer, clock)
 
     async def show_overview(request: web.Request) -> web.Response:
-        theme = request.query.get("theme", "")
-        page = live.overview(_lang(request))
-        response = web.Response(
-            text=renderer.page(page, theme=theme if theme in {"dark", "light"} else ""),
-            content_type="text/html",
-            headers={**HEADERS, "Cache-Control": "no-store"},
-        )
-        response.enable_compression()
-        return response
+        return _page(renderer.page(live.overview(_lang(request)), theme=_theme(request)))
+
+    async def show_evidence(request: web.Request) -> web.Response:
+        asked = request.match_info
+        dossier = await centre.dossier(asked["agent"], asked["check"])
+        chosen = request.query.get("id", "")
+        page = evidence_page(dossier, centre.fleet.inventory, _lang(request), chosen=chosen)
+        if page is None:
+            raise web.HTTPNotFound(headers=HEADERS)
+        return _page(renderer.evidence(page, theme=_theme(request)))
 
     async def stream(request: web.Request) -> web.StreamResponse:
         return await _stream(request, live)
@@ -73,6 +75,7 @@ def add_routes(
     app.cleanup_ctx.append(beating)
     app.on_shutdown.append(end_streams)
     app.router.add_get("/", show_overview)
+    app.router.add_get("/evidence/{agent}/{check}", show_evidence)
     app.router.add_get("/live", stream, allow_head=False)
     app.router.add_get("/static/{name}", serve_asset)
 
@@ -81,6 +84,18 @@ def _lang(request: web.Request) -> str:
     """Return the language asked for; Vietnamese where it is none of ours."""
     lang = request.query.get("lang", "")
     return lang if lang in TEXTS else next(iter(TEXTS))
+
+
+def _theme(request: web.Request) -> str:
+    theme = request.query.get("theme", "")
+    return theme if theme in {"dark", "light"} else ""
+
+
+def _page(text: str) -> web.Response:
+    headers = {**HEADERS, "Cache-Control": "no-store"}
+    response = web.Response(text=text, content_type="text/html", headers=headers)
+    response.enable_compression()
+    return response
 
 
 async def _stream(request: web.Request, live: Live) -> web.StreamResponse:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from collector.diagnosis.incident import Incident
-from collector.inventory.model import Inventory
+from collector.inventory.model import Inventory, Series
 from collector.state.states import BELOW_SERVICE, SiteState
 from collector.wall.forms import joined, moment, plural
 from collector.wall.locale.texts import Texts
@@ -38,6 +38,8 @@ class Trouble:
     """When the last of them was opened."""
     owner: str
     failures: tuple[str, ...]
+    series: tuple[Series, ...]
+    """What failed, in the order of the incidents."""
 
     @property
     def weight(self) -> int:
@@ -86,6 +88,7 @@ def _trouble(state: str, several: Sequence[Incident]) -> Trouble:
         opened_at=max(incident.opened_at for incident in several),
         owner=first.owner,
         failures=tuple(dict.fromkeys(member.failure for member in members if member.up_at is None)),
+        series=tuple(member.series for member in members),
     )
 
 

@@ -7,11 +7,12 @@ back by itself and gets the whole page. Nothing is kept for who is away.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
 
+from collector.diagnosis.evidence import Dossier
 from collector.diagnosis.incidents import Incidents
 from collector.state.fleet import Fleet
 from collector.wall.page import Overview
@@ -24,6 +25,14 @@ QUEUED_SECONDS = 10
 log = logging.getLogger(__name__)
 
 
+class HasNewest(Protocol):
+    """What knows of which checks there is evidence."""
+
+    @property
+    def newest(self) -> Mapping[tuple[str, str], float]:
+        """When the newest is from, by agent and check."""
+
+
 class Centre(Protocol):
     """What the wall needs to see."""
 
@@ -34,6 +43,13 @@ class Centre(Protocol):
     @property
     def incidents(self) -> Incidents:
         """Which causes are open."""
+
+    @property
+    def evidence(self) -> HasNewest:
+        """What agents saw at failing edges."""
+
+    async def dossier(self, agent: str, check: str) -> Dossier:
+        """Return the evidence about one check of one agent. sqlite3.Error if it cannot be read."""
 
     @property
     def loaded(self) -> bool:
@@ -69,6 +85,7 @@ class Live:
             self._centre.incidents.open.values(),
             self._clock(),
             lang,
+            evidence=self._centre.evidence.newest,
             loading=not self._centre.loaded,
         )
 

@@ -79,6 +79,8 @@ class Card:
     """When the last of them began, in words; empty where all began together."""
     newest: bool
     """Whether nothing was opened after it."""
+    evidence: str
+    """Address of what was seen when it failed; empty where nothing was."""
 
 
 @dataclass(frozen=True, slots=True)

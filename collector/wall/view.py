@@ -5,12 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from collector.diagnosis.evidence import BEFORE_SECONDS
 from collector.diagnosis.incident import Incident
 from collector.inventory.model import Inventory, Profile, Site
 from collector.state.fleet import Fleet
 from collector.state.states import BELOW_SERVICE
 from collector.wall import forms
 from collector.wall.causes import Trouble, scope, sentence, title, troubles
+from collector.wall.evidence import address_of
 from collector.wall.locale import TEXTS
 from collector.wall.locale.texts import Texts
 from collector.wall.names import abbreviated, full_name, is_commune, roomy_name, short_name
@@ -62,11 +64,12 @@ def overview(
     now: float,
     lang: str,
     *,
+    evidence: Mapping[tuple[str, str], float] | None = None,
     loading: bool = False,
 ) -> Overview:
     """Say how the province is at a moment (centre's UTC seconds), in one of `TEXTS`' languages.
 
-    `loading`: the collector has just started and does not know everything again.
+    `evidence`: when the newest is from, by agent and check. `loading`: the collector has just started and does not know everything again.
     """
     texts, zone = TEXTS[lang], inventory.time_zone
     scene = Scene(inventory, fleet, now, texts)
@@ -107,7 +110,7 @@ def overview(
         groups=groups,
         columns=columns(groups),
         incidents_title=_filled(texts.incidents, len(shown)) if shown else texts.no_incidents,
-        cards=_cards(scene, found),
+        cards=_cards(scene, found, evidence or {}),
         cards_on_wall=CARDS_ON_WALL,
         more_on_wall=_more(len(found) - CARDS_ON_WALL, texts),
         more_elsewhere=_more(len(found) - CARDS_ELSEWHERE, texts),
@@ -218,7 +221,9 @@ def _phase(scene: Scene) -> Phase | None:
     return None
 
 
-def _cards(scene: Scene, found: Sequence[Trouble]) -> tuple[Card, ...]:
+def _cards(
+    scene: Scene, found: Sequence[Trouble], evidence: Mapping[tuple[str, str], float]
+) -> tuple[Card, ...]:
     """Lay out the causes: most places first, then the oldest."""
     newest = max((trouble.opened_at for trouble in found), default=scene.now)
     ordered = sorted(found, key=lambda trouble: (-len(trouble.sites), trouble.since))
@@ -234,9 +239,19 @@ def _cards(scene: Scene, found: Sequence[Trouble]) -> tuple[Card, ...]:
                 "" if trouble.together else scene.texts.last_since.format(at=scene.at(trouble.last))
             ),
             newest=trouble.opened_at == newest,
+            evidence=_evidence(trouble, evidence, scene.texts.lang),
         )
         for trouble in ordered[:CARDS_ELSEWHERE]
     )
+
+
+def _evidence(trouble: Trouble, evidence: Mapping[tuple[str, str], float], lang: str) -> str:
+    """Return the page of the first evidence that belongs to it; others are named there."""
+    begin = trouble.since - BEFORE_SECONDS
+    for series in trouble.series:
+        if evidence.get((series.agent, series.check), float("-inf")) >= begin:
+            return address_of(series.agent, series.check, lang)
+    return ""
 
 
 def _more(n: int, texts: Texts) -> str:

@@ -173,7 +173,7 @@ def test_lines():
     }
 
     assert findings.lines(states, 100_000).split("\n") == [
-        "vnpt: ok, 2 s ago",
+        "vnpt: ok, last push 2 s ago",
         "viettel: failing, last push 34 s ago: timeout",
         "4g: failing, last push never: refused: Connection refused",
     ]

@@ -98,3 +98,41 @@ class Texts:
     no_script: str
     worse: str
     worse_more: str
+
+    evidence: str
+    """The link to what an agent saw of a failure."""
+    evidence_title: str
+    evidence_facts: Mapping[str, str]
+    """Names of what a page of evidence tells."""
+    evidence_words: Mapping[str, str]
+    """The fixed words of agent/findings.py and what is said for them."""
+    evidence_open: str
+    evidence_closed: str
+    evidence_earlier: str
+    evidence_alike: str
+    evidence_around: str
+    evidence_back: str
+    seconds_ago: str
+    time_untrusted: str
+    line_by_system: str
+    certificate: str
+    path: str
+    path_now: str
+    path_good: str
+    path_hop: str
+    path_router: str
+    path_ms: str
+    path_this_pc: str
+    path_silence: str
+    path_answered: str
+    path_whole: str
+    """Where the way broke: it did not, at a word of the target, of a router, in silence …"""
+    path_refused: str
+    path_stopped: str
+    path_silent: str
+    path_silent_good: str
+    path_circle: str
+    path_nobody: str
+    path_here: str
+    path_none: str
+    path_no_address: str

@@ -3,11 +3,13 @@
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime
+from types import SimpleNamespace
 
 from aiohttp import web
 from msgspec.structs import replace
 
 from collector import wall
+from collector.diagnosis.evidence import Dossier
 from collector.diagnosis.incidents import Incidents
 from collector.inventory.model import Inventory, Phase, Profile, Text
 from collector.state.fleet import Fleet
@@ -26,6 +28,12 @@ class Centre:
         self.fleet: Fleet = a_fleet(inventory)
         self.incidents = Incidents()
         self.loaded = True
+        self.evidence = SimpleNamespace(newest={})
+        self.found = Dossier([], [], [])
+
+    async def dossier(self, agent: str, check: str) -> Dossier:
+        """Return what a test has put here."""
+        return self.found
 
     def hear(self, now: float = NOON, agents: Iterable[str] = AGENTS) -> None:
         """Take one push of each agent."""
@@ -41,7 +49,15 @@ class Centre:
         self.fleet.tick(now)
         self.incidents.observe(self.fleet, now)
         open_ones = self.incidents.open.values()
-        return overview(self.fleet.inventory, self.fleet, open_ones, now, lang, **said)
+        return overview(
+            self.fleet.inventory,
+            self.fleet,
+            open_ones,
+            now,
+            lang,
+            evidence=self.evidence.newest,
+            **said,
+        )
 
 
 def words(page: Overview) -> str:

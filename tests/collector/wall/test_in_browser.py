@@ -4,15 +4,18 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, Request, async_playwright
 
+from collector.diagnosis.evidence import Dossier
 from collector.wall import forms
 from collector.wall.locale import TEXTS
 from tests.collector.a_province import DC, NOON, TCOC, YPHU, a_province
 from tests.collector.wall.looks import Centre, serving
+from tests.collector.wall.test_evidence import shown
 from tests.collector.wall.test_forms import AGES
 from tests.collector.wall.whole import Whole, in_trouble
 from tests.programs import program
@@ -287,3 +290,27 @@ async def test_without_script_the_page_is_complete(browser):
     assert "Trang không tự cập nhật: tải lại mỗi 5 giây." in body
     assert re.search(r"mất\sliên\slạc\s+16′", body)
     assert "sự cố đang mở" in body
+
+
+async def test_evidence_is_a_click_away(browser):
+    """From the card of an incident to the page and back, on a wall and a phone, nothing cut off."""
+    world = in_trouble("phu-tho")
+    checked = {
+        (member.series.agent, member.series.check): world.clock()
+        for incident in world.incidents.open.values()
+        for member in incident.members
+    }
+    world.evidence = SimpleNamespace(newest=checked)
+    world.found = Dossier([shown(), shown(seq=9)], [shown(agent=DC, site=DC)], [])
+    async with serving(world, world.clock) as url:
+        for width, height in ((1920, 1080), (390, 844)):
+            async with page_of(browser, width, height) as page:
+                await page.goto(url)
+                if width == 1920:
+                    assert await page.evaluate(CLIPPED) == []
+                await page.click("text=Bằng chứng >> nth=0")
+                await page.wait_for_selector(".verdict")
+                assert (await page.inner_text("h1")).startswith("Bằng chứng: ")
+                assert await page.evaluate("document.body.scrollWidth <= innerWidth")
+                await page.click("text=Về bảng chung")
+                await page.wait_for_selector(".tile")

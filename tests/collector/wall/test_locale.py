@@ -2,10 +2,12 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import fields
+from pathlib import Path
 from string import Formatter
 
 import pytest
 
+from agent import findings
 from agent.wire import Failure
 from collector.inventory.model import COMMUNE_KINDS
 from collector.state.states import BELOW_SERVICE
@@ -74,6 +76,18 @@ def test_every_closed_list_has_its_words(lang):
 
 
 @pytest.mark.parametrize("lang", ["vi", "en"])
+def test_words_of_evidence_are_those_that_agents_say(lang):
+    """Each fixed phrase that is put into a language is one that the agent's source holds."""
+    agent = Path(findings.__file__).parent
+    source = "".join(
+        (agent / name).read_text("utf-8")
+        for name in ("findings.py", "scene.py", "runner.py", "probes/classify.py")
+    )
+
+    assert [word for word in TEXTS[lang].evidence_words if word not in source] == []
+
+
+@pytest.mark.parametrize("lang", ["vi", "en"])
 def test_english_alone_has_plurals(lang):
     """A bar would be shown as it is where nobody looks for it."""
     with_bar = {path.split(".")[0] for path, text in texts_of(lang).items() if "|" in text}
@@ -100,6 +114,7 @@ def test_no_text_shouts(lang):
     words = {word for text in texts_of(lang).values() for word in re.findall(r"[^\W\d_]{2,}", text)}
 
     assert {word for word in words if word.isupper()} <= {
+        "ARP",
         "LAN",
         "PC",
         "MTU",
