@@ -17,6 +17,7 @@ from agent.probes.pc import Pc
 from agent.probes.sip import Sip
 from agent.probes.stun import Stun
 from agent.probes.tcp import Tcp
+from agent.probes.throughput import Throughput
 from agent.probes.tls import Tls
 from agent.probes.turn import Turn
 
@@ -37,6 +38,7 @@ PROBES: dict[str, type[Probe]] = {
     "sip": Sip,
     "stun": Stun,
     "tcp": Tcp,
+    "throughput": Throughput,
     "tls": Tls,
     "turn": Turn,
 }

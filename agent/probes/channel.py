@@ -6,9 +6,11 @@ they pass are ours to see.
 """
 
 import asyncio
+import fcntl
 import socket
 import ssl
 import sys
+import termios
 from contextlib import suppress
 
 CHUNK_BYTES = 1 << 16
@@ -62,6 +64,11 @@ class Channel:
         """Return the address and port of ours that the connection uses."""
         address, port, *_ = self._sock.getsockname()
         return address, port
+
+    def unacknowledged(self) -> int:
+        """Return how many bytes were sent, but have not been taken in by the other side's kernel."""
+        waiting = fcntl.ioctl(self._sock, termios.TIOCOUTQ, bytes(4))  # SIOCOUTQ is the same number
+        return int.from_bytes(waiting, sys.byteorder)
 
     def agreed(self) -> tuple[str, str]:
         """Return the TLS version and the cipher, as `TLSv1.3` and OpenSSL's name; "" if none."""
