@@ -93,7 +93,7 @@ async def test_a_wire_is_cut_at_the_router(tmp_path, monkeypatch):
     """Within 20 s of the cut: the broken path and the last good one, journalled, shown, exported."""
     monkeypatch.setattr(evidence, "BASELINES_APART_SECONDS", 0.5)
     write_province(tmp_path / "mau")
-    with three("e") as names:
+    with three() as names:
         async with portal(names.far):
             with inside(names.site):
                 sysctl("ipv4/ping_group_range", "0 2147483647")

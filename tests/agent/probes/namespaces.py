@@ -28,8 +28,8 @@ class Namespaces:
 
 
 @contextmanager
-def three(label: str = "") -> Iterator[Namespaces]:
-    """Make the three namespaces; they vanish with all that is in them. `label`: to have them twice."""
+def three() -> Iterator[Namespaces]:
+    """Make the three namespaces; they vanish with all that is in them."""
     with namespaces("site", "router", "far") as every:
         names = Namespaces(*every)
         for name in every:
