@@ -116,6 +116,13 @@ class Reporting:
             what=f"{line} said to fail",
         )
 
+    def states(self) -> dict[str, set[str]]:
+        """Return what the collector has confirmed of each line's series."""
+        found: dict[str, set[str]] = {}
+        for series, state in self.centre.fleet.series.items():
+            found.setdefault(series.line, set()).add(state.state)
+        return found
+
     async def samples(self) -> list[Sample]:
         """Return all samples of the journal."""
         entries = await self.centre.journal.read(0, 100_000)
@@ -164,6 +171,7 @@ async def reporting(
         agent = _agent(folder, office, token)
         made = Reporting(centre, agent)
         centre.receive = _listening(centre.receive, made.heard)
+        watched = _watched()
         with inside(province.dc):
             await runner.setup()
             site = web.TCPSite(runner, DATA_CENTRE, PORT, ssl_context=server_context(shown))
@@ -177,7 +185,16 @@ async def reporting(
             raise
         finally:
             await asyncio.to_thread(agent.end)
+            for connection in runner.server.connections:
+                if connection.transport:
+                    connection.transport.abort()  # its other end may be behind a line that was cut
             await runner.cleanup()
+            await until(lambda: _watched() <= watched, what="connections closed")
+
+
+def _watched() -> int:
+    """Return how many sockets this loop listens to."""
+    return len(asyncio.get_running_loop()._selector.get_map())
 
 
 def _listening(receive: Callable, heard: list[Heard]) -> Callable:
