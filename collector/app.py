@@ -18,7 +18,7 @@ from collector.centre import Centre
 from collector.config import CollectorConfig
 from collector.ingest.decode import check_size
 from collector.ingest.refused import Refused
-from collector.visitors import address_of, may_come
+from collector.visitors import Address, address_of, may_come
 
 BODY_SECONDS = 60.0
 """A push that is not here by then is given up: its agent sends it again."""
@@ -33,7 +33,7 @@ def make_app(centre: Centre, config: CollectorConfig) -> web.Application:
     """Return the application; the centre runs while it does."""
     app = web.Application(middlewares=[_answer_errors, _guard(config)])
     app.cleanup_ctx.append(centre.running)
-    routes = _Routes(centre)
+    routes = _Routes(centre, config)
     app.router.add_post("/api/v1/batches", routes.take_push)
     app.router.add_get("/api/v1/config", routes.show_config, allow_head=False)
     app.router.add_get("/metrics", routes.show_metrics)
@@ -58,15 +58,17 @@ def make_runner(app: web.Application) -> web.AppRunner:
 
 
 class _Routes:
-    def __init__(self, centre: Centre) -> None:
+    def __init__(self, centre: Centre, config: CollectorConfig) -> None:
         self._centre = centre
+        self._config = config
 
     async def take_push(self, request: web.Request) -> web.Response:
         try:
             agent = self._centre.verify(request.headers.get("Authorization"))
             body = await _read(request)
             encoding = request.headers.get("Content-Encoding", "").lower()
-            answer = await self._centre.receive(agent, body, encoding)
+            address = str(_address(request, self._config) or "")
+            answer = await self._centre.receive(agent, body, encoding, address)
         except Refused as refused:
             self._centre.own.refused.labels(refused.code).inc()
             raise
@@ -114,6 +116,10 @@ class _Routes:
         if why:
             raise _busy(why)
         return web.Response(text="ready\n")
+
+
+def _address(request: web.Request, config: CollectorConfig) -> Address | None:
+    return address_of(request.remote, request.headers.getall("X-Forwarded-For", []), config)
 
 
 async def _read(request: web.Request) -> bytes:
@@ -170,7 +176,7 @@ def _guard(config: CollectorConfig) -> Middleware:
         path = request.path
         if path.startswith("/api/"):
             return await handler(request)
-        visitor = address_of(request.remote, request.headers.getall("X-Forwarded-For", []), config)
+        visitor = _address(request, config)
         allowed = config.watch_from if path not in scrape else config.scrape_from
         if path in either:
             allowed = (*config.scrape_from, *config.watch_from)

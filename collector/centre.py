@@ -76,7 +76,7 @@ class Centre:
         self._wall = wall
         self._mind_the_secret(inventory)
         self._quota = Quota()
-        self._early: dict[str, tuple[Push, float]] = {}
+        self._early: dict[str, tuple[Push, float, str]] = {}
         self.loaded = False
         """Whether everything that was known before the start is known again."""
 
@@ -119,16 +119,16 @@ class Centre:
         """Return an agent's configuration; None where the province has no such agent."""
         return self.configs.told.get(agent)
 
-    async def receive(self, agent: str, body: bytes, encoding: str) -> Answer:
+    async def receive(self, agent: str, body: bytes, encoding: str, address: str = "") -> Answer:
         """Take a push whole, or raise Refused and take nothing of it."""
         received_at = self._wall()
         inflated = await _away_if(8 * len(body), lambda: inflate(body, encoding))
         self._quota.spend(agent, len(inflated), time.monotonic())
         arrival = await _away_if(len(inflated), lambda: decode_push(inflated, agent))
         if self.loaded:
-            self.fleet.heard(agent, arrival.push, received_at)
+            self.fleet.heard(agent, arrival.push, received_at, address)
         else:
-            self._early[agent] = (arrival.push, received_at)
+            self._early[agent] = (arrival.push, received_at, address)
         kept = await self._intake.keep(arrival, received_at)
         self._count(len(body), len(arrival.batches), kept)
         if self.loaded:  # else the journal is still being gone through, and these are in it
@@ -238,8 +238,8 @@ class Centre:
         except (sqlite3.Error, OSError) as exc:
             # What comes in now matters more: without the past all is unknown for some seconds.
             log.error("the journal's last minutes cannot be read error=%s", exc)  # noqa: TRY400 - no bug of ours
-        for agent, (push, at) in self._early.items():
-            self.fleet.heard(agent, push, at)
+        for agent, (push, at, address) in self._early.items():
+            self.fleet.heard(agent, push, at, address)
         self._early.clear()
         self._exposition.show(self.incidents.open.values())
         self.fleet.pardon(self._wall())

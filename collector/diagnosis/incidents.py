@@ -123,6 +123,10 @@ def _last_words(site: str, fleet: Fleet) -> dict[str, str]:
             facts[f"{name} power"] = "mains" if agent.power.on_mains else "battery"
         if agent.via:
             facts[f"{name} line"] = agent.via
+        if agent.address:
+            facts[f"{name} address"] = agent.address
+        if agent.carrier:
+            facts[f"{name} carrier"] = agent.carrier
     return facts
 
 

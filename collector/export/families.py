@@ -56,6 +56,8 @@ DROPPED = Family(
 OF_AGENT = {
     name: Family(f"thongsuot_{name}", "counter" if name.endswith("_total") else "gauge", told)
     for name, told in {
+        "agent_info": "What is known of an agent, 1; `carrier` is whose network it is heard from,"
+        " where it cannot choose its line.",
         "agent_up": "Whether the agent is heard; absent before the first time and while closed.",
         "agent_last_seen_timestamp_seconds": "When the agent was last heard.",
         "agent_cloned": "Whether two PCs say that they are this agent.",

@@ -18,6 +18,8 @@ ALL_CHECKS_LIVE = 400
 yet for long: Prometheus' rules over 80,000 series take longer than a second."""
 JUST_BACK_SECONDS = 60.0
 
+AGENT_INFO = OF_AGENT["agent_info"].name
+
 Row = tuple[SeriesState, str, str]
 """A series, its line of thongsuot_check_up without the value, its labels for probe_*."""
 
@@ -72,6 +74,9 @@ class Fragments:
         for name, number in _numbers_of_agent(state):
             family = OF_AGENT[name].name
             found[family] = [f"{family}{{{of_agent}}} {number}\n"]
+        if state.contact == "live":
+            info = labels(site=state.site, agent=agent, carrier=state.carrier)
+            found[AGENT_INFO] = [f"{AGENT_INFO}{{{info}}} 1\n"]
         dropped = 0
         for series, _, row in self._rows[agent]:
             sample = series.measured

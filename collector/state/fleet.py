@@ -28,6 +28,7 @@ from datetime import UTC, datetime
 
 from agent.wire import EVIDENCE, Push, Sample
 from collector.inventory.model import Inventory, Series
+from collector.state.seen import Networks
 from collector.state.states import (
     AgentState,
     Confirmed,
@@ -69,6 +70,7 @@ class Fleet:
     def reload(self, inventory: Inventory, now: float) -> None:
         """Take another inventory. What still exists keeps its state; the rest is forgotten."""
         self.inventory = inventory
+        self._networks = Networks(inventory.carriers)
         self._series = {
             series: self._kept_series(series, site, now)
             for series, site in inventory.subjects.items()
@@ -96,6 +98,7 @@ class Fleet:
     def _kept_agent(self, agent: str, site: str, now: float) -> AgentState:
         state = self._agents.get(agent) or AgentState(site=site, since=now)
         state.site, state.stale_due = site, 0.0  # intervals may have become shorter
+        state.carrier = self._networks.carrier_of(state.address)
         return state
 
     @property
@@ -142,13 +145,16 @@ class Fleet:
         for series in self._series.values():
             series.at, series.voted_at = min(series.at, now), min(series.voted_at, now)
 
-    def heard(self, agent: str, push: Push, now: float) -> None:
-        """Take an authenticated push: the agent lives, and says how it is."""
+    def heard(self, agent: str, push: Push, now: float, address: str = "") -> None:
+        """Take an authenticated push, and where it came from: the agent lives, and says how it is."""
         state = self._agents.get(agent)
         if state is None:
             return
         overtaken = note_boot(state, push.boot, now)
         copy_push(state, push)
+        address = "" if push.via else address
+        if address != state.address:
+            state.address, state.carrier = address, self._networks.carrier_of(address)
         state.heard_at = now
         if push.bye and not overtaken:
             state.ended_boot = push.boot

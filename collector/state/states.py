@@ -71,6 +71,11 @@ class AgentState(Struct, kw_only=True):
     config_error: str = ""
     program: str = ""
     via: str = ""
+    address: str = ""
+    """Where the last push came from, seen from here, if the route was the office's own choice; ""
+    when it went over a line that the agent chose."""
+    carrier: str = ""
+    """In whose network `address` is; "" where no carrier of the province lists it."""
     synchronised: bool = False
     clock_error: float | None = None
     """Half the round trip behind the agent's idea of the centre's time, seconds."""

@@ -71,7 +71,10 @@ def a_province(sites: Iterable[str] = (TCOC, YPHU, DC)) -> Inventory:
         id="phu-tho",
         name=_text("Phú Thọ", "Phú Thọ"),
         time_zone=ZoneInfo("Asia/Ho_Chi_Minh"),
-        carriers={"vnpt": Carrier(name="VNPT"), "viettel": Carrier(name="Viettel")},
+        carriers={
+            "vnpt": Carrier(name="VNPT", networks=["203.0.113.0/25"]),
+            "viettel": Carrier(name="Viettel"),
+        },
         systems=SYSTEMS,
         phases={},
         profiles={"fast": Profile(batch_seconds=1.0, silent_after_seconds=SILENT_AFTER)},

@@ -173,6 +173,16 @@ async def test_behind_a_proxy_the_visitors_own_address_counts(tmp_path):
         assert (await here.get("/", X_Forwarded_For="192.0.2.7"))[0] == 403
 
 
+async def test_where_an_agent_is_heard_from(tmp_path):
+    """The address behind the proxy, as with visitors: that of the office's own line."""
+    async with served(tmp_path, more="proxies: [127.0.0.1]\n") as here:
+        headers = here.headers(X_Forwarded_For="10.1.2.3, 203.0.113.9")
+        assert (await here.send(zipped(), headers=headers))[0] == 200
+        assert here.centre.fleet.agents[AGENT].address == "203.0.113.9"
+        assert (await here.send(zipped()))[0] == 200
+        assert here.centre.fleet.agents[AGENT].address == ""
+
+
 async def test_a_slow_sender_holds_no_socket_for_ever(tmp_path, monkeypatch):
     """Neither a head nor a body that never ends is waited for; others are served meanwhile."""
     monkeypatch.setattr("collector.app.HEADER_SECONDS", 0.5)

@@ -103,9 +103,15 @@ class Office:
         finally:
             ip(f"link set {carrier} up\n{_routes_of_port(self, carrier)}", self.pc)
 
-    def choose(self, carrier: str) -> None:
+    @contextmanager
+    def moved_to(self, carrier: str) -> Iterator[None]:
         """Let the gateway send over this line what is not pinned to one."""
-        ip(f"route replace default via {anchor(carrier)} dev {carrier} metric 5", self.gateway)
+        route = f"default via {anchor(carrier)} dev {carrier} metric 5"
+        ip(f"route add {route}", self.gateway)
+        try:
+            yield
+        finally:
+            ip(f"route del {route}", self.gateway)
 
     @contextmanager
     def cabled(self, carrier: str, *, seed: int = 1) -> Iterator[Cable]:

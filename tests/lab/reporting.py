@@ -17,6 +17,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from agent.config import Line
+from agent.probes import PROBES
 from agent.wire import Push, Sample
 from collector.app import make_app, make_runner
 from collector.centre import Centre
@@ -138,6 +139,8 @@ class Reporting:
         assert seqs == list(range(1, len(seqs) + 1)), "every batch once"
         runs: dict[tuple[str, str, str], list[int]] = {}
         for sample in await self.samples():
+            if sample.kind not in PROBES:  # evidence, gathered beside the attempts
+                continue
             done = sample.counters.get("all_success_count", 0) + sample.counters.get("errors", 0)
             runs.setdefault((sample.check, sample.target, sample.line), []).append(int(done))
         for run, numbers in runs.items():

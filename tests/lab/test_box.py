@@ -31,11 +31,11 @@ def seen_as(office, province, source="", interface="", to=DATA_CENTRE) -> str:
             sender.setsockopt(socket.SOL_SOCKET, 25, interface.encode() + b"\0")
         if source:
             sender.bind((source, 0))
-        sender.connect(taker.getsockname())
-        sender.send(b"who am I")
         try:
+            sender.connect(taker.getsockname())
+            sender.send(b"who am I")
             _, (address, port) = taker.recvfrom(100)
-        except TimeoutError:
+        except OSError:
             return ""
         taker.sendto(b"you are", (address, port))
         sender.settimeout(2)
@@ -51,6 +51,21 @@ def test_each_way_to_choose_a_line(province, office, carrier):
     assert seen_as(office, province, source=office.port(carrier)) == public
     assert seen_as(office, province, interface=carrier) == public
     assert seen_as(office, province, source=office.pinned(carrier)) == public
+
+
+def test_a_line_that_is_down_borrows_no_other(province, office):
+    """What is bound to it is not sent at all, and its own routes serve it again afterwards."""
+    public = office.public("vnpt")
+    with office.port_down("vnpt"):
+        assert seen_as(office, province, source=office.port("vnpt")) == ""
+        assert seen_as(office, province, interface="vnpt") == ""
+        assert seen_as(office, province, source=office.pinned("vnpt")) == public
+    with office.unplugged("vnpt"):
+        assert seen_as(office, province, source=office.pinned("vnpt")) == ""
+        assert seen_as(office, province, interface="vnpt") == ""
+        assert seen_as(office, province) == office.public("viettel")
+    for way in ({"source": office.port("vnpt")}, {"interface": "vnpt"}):
+        assert seen_as(office, province, **way) == public
 
 
 def test_the_gateway_chooses_for_the_rest(province, office):

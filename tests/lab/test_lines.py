@@ -7,9 +7,9 @@ import time
 import pytest
 
 from agent.wire import Failure
-from tests.lab.box import CARRIERS, DATA_CENTRE, TSLCD_ONLY
+from tests.lab.box import CARRIERS, DATA_CENTRE, INTERNET, TSLCD_ONLY
 from tests.lab.namespaces import inside
-from tests.lab.reporting import reporting
+from tests.lab.reporting import SITE, reporting
 from tests.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -79,3 +79,25 @@ async def test_what_must_not_be_reached(province, tmp_path):
     assert {sample.detail for sample in down} == {
         "answered, although the check expects that it cannot be reached"
     }
+
+
+async def test_an_office_that_cannot_choose_is_seen_passively(province, tmp_path):
+    """The collector knows by the public address which carrier it is on, and judges no line."""
+    office = province.offices[0]
+    checks = [f"kind: icmp\ntargets: [{DATA_CENTRE}]\nparams: {{count: 1}}"]
+    lines = office.lines("none", INTERNET)
+    async with reporting(province, office, tmp_path, lines, checks) as reports:
+        agent = reports.centre.fleet.agents[SITE]
+        await until(
+            lambda: agent.carrier == "vnpt" and reports.states() == {"": {"up"}}, seconds=30
+        )
+        assert agent.address == office.public("vnpt")
+        with province.dead("vnpt"), office.moved_to("viettel"):
+            await until(lambda: agent.carrier == "viettel", seconds=20)
+            page = (await reports.centre.metrics(live=False, zipped=False)).decode()
+        assert agent.address == office.public("viettel")
+
+    assert all(one.push.lines == {} and one.push.via == "" for one in reports.heard)
+    assert f'thongsuot_agent_info{{site="{SITE}",agent="{SITE}",carrier="viettel"}} 1\n' in page
+    assert office.public("viettel") not in page
+    assert "thongsuot_line_up" not in page

@@ -25,14 +25,15 @@ WRONG = {
 @pytest.mark.parametrize("why", WRONG)
 @pytest.mark.parametrize("expect", ["reachable", "unreachable"])
 @pytest.mark.parametrize("kind", sorted(PROBES.keys() - OPEN_NO_SOCKET))
-async def test_is_an_error_and_no_failure(office, kind, expect, why):
+async def test_is_an_error_and_no_failure(office, pki, kind, expect, why):
     """Whatever the check expects: nothing was measured, so nothing is said of the target."""
 
     async def resolve(host, ip_version):
         return ["192.0.2.9"]
 
     example = next(check for check in read_agent_file(EXAMPLE).checks if check.kind == kind)
-    check = msgspec.structs.replace(example, expect=expect)
+    files = {name: str(pki.ca_file) for name in example.params if name.endswith("_file")}
+    check = msgspec.structs.replace(example, expect=expect, params=example.params | files)
     env = Env(resolve=resolve)
     probe = PROBES[kind](msgspec.convert(check.params, PROBES[kind].Params, strict=True), env)
     slot = Slot(

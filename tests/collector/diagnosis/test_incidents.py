@@ -41,6 +41,18 @@ def silent_fleet(*agents: str) -> Fleet:
     return fleet
 
 
+def test_a_silent_site_that_cannot_choose_its_line():
+    """What is told is whose network it was heard from last."""
+    fleet = a_fleet()
+    fleet.heard(YPHU, a_push(YPHU), NOON, "203.0.113.9")
+    fleet.tick(NOON + 5)
+
+    (opened,) = Incidents().observe(fleet, NOON + 5)
+
+    address, carrier = "203.0.113.9", "vnpt"
+    assert opened.incident.facts == {"05305 address": address, "05305 carrier": carrier}
+
+
 def test_a_silent_site_is_one_page_and_one_close():
     """It begins with the last sign of life and ends with the next."""
     fleet, incidents = a_fleet(), Incidents()

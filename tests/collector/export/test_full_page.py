@@ -112,7 +112,7 @@ async def test_an_agent_says_how_it_is_while_it_is_heard():
     """Spool, clock and power of a silent PC are not passed off as today's."""
     fleet = a_fleet(a_province([YPHU]))
     exposition = Exposition(fleet)
-    fleet.heard(YPHU, a_full_push(YPHU), NOON)
+    fleet.heard(YPHU, a_full_push(YPHU), NOON, "203.0.113.9")
     row = 'site="05305",agent="05305"'
 
     page = await exposition.full(NOON)
@@ -121,6 +121,7 @@ async def test_an_agent_says_how_it_is_while_it_is_heard():
         for prefix in ("agent", "clock", "spool", "power")
         for line in named(page, f"thongsuot_{prefix}_")
     ] == [
+        f'thongsuot_agent_info{{{row},carrier="vnpt"}} 1',
         f"thongsuot_agent_up{{{row}}} 1",
         f"thongsuot_agent_last_seen_timestamp_seconds{{{row}}} {NOON}",
         f"thongsuot_agent_cloned{{{row}}} 0",
@@ -253,7 +254,7 @@ def a_busy_exposition() -> Exposition:
     """Return one with something in every part of the page."""
     fleet, incidents = a_fleet(), Incidents()
     for agent in fleet.agents:
-        fleet.heard(agent, a_full_push(agent), NOON)
+        fleet.heard(agent, a_full_push(agent), NOON, "203.0.113.9")
     for series in fleet.inventory.subjects:
         feed(fleet, series, "u" if series.agent == YPHU else "dd")
     incidents.observe(fleet, NOON + 2)
