@@ -115,10 +115,10 @@ class Beat:
         self._slots.tick(now, {agent for agent, state in agents if state.contact == "live"})
         self._rehearsals.tick(now)
         own = self._own
-        for uplink, given in self._slots.active(now).items():
-            own.bridge_active_slots.labels(uplink).set(len(given))
+        for trunk, given in self._slots.active(now).items():
+            own.bridge_active_slots.labels(trunk).set(len(given))
             bits = sum(one.load.bits_per_second for one in given)
-            own.bridge_load_bits_per_second.labels(uplink).set(bits)
+            own.bridge_load_bits_per_second.labels(trunk).set(bits)
         for reason in REASONS:
             own.bridge_waiting_runs.labels(reason).set(self._slots.waiting[reason])
 

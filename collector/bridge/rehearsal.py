@@ -2,7 +2,7 @@
 
 Each stage is a share of the sites that are heard, spread over the province, all at the same
 instant; the first stage's sites, the canaries, are in every later one. What ends it before its
-last stage is its finding: the uplink, the sites, the canaries, or the reflector itself.
+last stage is its finding: the trunk, the sites, the canaries, or the reflector itself.
 """
 
 import math
@@ -14,10 +14,10 @@ from msgspec import Struct, field
 
 from agent.wire import Sample
 from collector.bridge.slots import Given
-from collector.inventory.model import Load, Series, Uplink
+from collector.inventory.model import Load, Series, Trunk
 
-UPLINK_LIMIT = 0.8
-"""More than this of an uplink is not loaded on purpose."""
+TRUNK_LIMIT = 0.8
+"""More than this of a trunk is not loaded on purpose."""
 FAILED_LIMIT = 0.1
 """A stage with more failed sites than this is not good."""
 CANARY_LOSS = 0.005
@@ -28,8 +28,8 @@ PATIENCE_SECONDS = 20.0
 Verdict = Literal["good", "limited", "failed", "silent", "invalid"]
 """silent: no sample came · invalid: the PC could not measure, which says nothing of the network."""
 State = Literal["waiting", "running", "over"]
-End = Literal["", "done", "uplink", "sites", "unmeasured", "canary", "void", "phase", "aborted"]
-"""done: every stage was good · uplink: the next stage would load too much of it · sites: too many
+End = Literal["", "done", "trunk", "sites", "unmeasured", "canary", "void", "phase", "aborted"]
+"""done: every stage was good · trunk: the next stage would load too much of it · sites: too many
 failed · unmeasured: no PC of the stage could measure · canary · void: the reflector's machine lost packets · phase: load is forbidden now."""
 
 
@@ -92,8 +92,8 @@ class Report(Struct, kw_only=True):
     id: str
     check: str
     stream: str
-    uplink: str
-    uplink_mbit_s: float
+    trunk: str
+    trunk_mbit_s: float
     began_at: float
     ended_at: float | None = None
     state: State = "waiting"
@@ -103,7 +103,7 @@ class Report(Struct, kw_only=True):
     """Of the last good stage."""
     capacity_mbit_s: float = 0.0
     most_sites: int
-    """More the uplink cannot bear, by its own figure."""
+    """More the trunk cannot bear, by its own figure."""
 
 
 class Start(Struct, frozen=True):
@@ -119,7 +119,7 @@ class Rehearsal:
         self,
         runs: Mapping[Place, Series],
         load: Load,
-        uplink: Uplink,
+        trunk: Trunk,
         shares: list[float],
         now: float,
     ) -> None:
@@ -131,10 +131,10 @@ class Rehearsal:
             id=f"{check}-{int(now)}",
             check=check,
             stream=load.stream,
-            uplink=load.uplink,
-            uplink_mbit_s=uplink.mbit_s,
+            trunk=load.trunk,
+            trunk_mbit_s=trunk.mbit_s,
             began_at=now,
-            most_sites=most_sites(uplink, load),
+            most_sites=most_sites(trunk, load),
         )
         self.report.stages = planned(len(runs), load, shares)
         self._stage = 0
@@ -150,7 +150,7 @@ class Rehearsal:
     def step(self, now: float, *, free: bool, allowed: bool) -> Start | None:
         """Go on by the clock; return what is to be given slots now, all for the same instant.
 
-        `free`: nobody has a slot on the uplink. `allowed`: the phase lets such runs begin.
+        `free`: nobody has a slot on the trunk. `allowed`: the phase lets such runs begin.
         """
         if self.report.state == "running":
             answered = len(self._answers) == len(self._asked)
@@ -162,7 +162,7 @@ class Rehearsal:
         if not allowed:
             self._finish("phase", now)
         elif stage.sites > self.report.most_sites:
-            self._finish("uplink", now)
+            self._finish("trunk", now)
         elif free:
             return Start(tuple(self._runs.values())[: stage.sites])
         return None
@@ -247,9 +247,9 @@ def planned(sites: int, load: Load, shares: Iterable[float]) -> list[Stage]:
     ]
 
 
-def most_sites(uplink: Uplink, load: Load) -> int:
-    """Return how many sites may load an uplink at once on purpose."""
-    return math.floor(UPLINK_LIMIT * uplink.bits_per_second / load.bits_per_second + 1e-9)
+def most_sites(trunk: Trunk, load: Load) -> int:
+    """Return how many sites may load a trunk at once on purpose."""
+    return math.floor(TRUNK_LIMIT * trunk.bits_per_second / load.bits_per_second + 1e-9)
 
 
 def judged(place: Place, agent: str, stream: str, sample: Sample) -> Result:

@@ -23,8 +23,8 @@ from collector.control import door
 
 LOOK_SECONDS = 1.0
 ANSWER_SECONDS = 10.0
-GOOD_ENDS = frozenset({"done", "uplink"})
-"""Ends that are findings about the uplink, not about what is broken."""
+GOOD_ENDS = frozenset({"done", "trunk"})
+"""Ends that are findings about the trunk, not about what is broken."""
 
 
 class _Connection(http.client.HTTPConnection):
@@ -58,7 +58,7 @@ class Command:
         _say(self._words.ask)
 
     def run(self, check: str, stages: str) -> bool:
-        """Run to the end; whether what was found is the uplink's capacity. Ctrl-C ends it."""
+        """Run to the end; whether what was found is the trunk's capacity. Ctrl-C ends it."""
         asked = {"check": check, "stages": stages}
         report = _report(self._ask("POST", f"/rehearsal?{urlencode(asked)}"))
         said: set[str] = set()

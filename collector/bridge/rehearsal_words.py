@@ -34,7 +34,7 @@ class Words(Struct, frozen=True, kw_only=True):
 
 VI = Words(
     decimal_mark=",",
-    plan="Diễn tập {check}: luồng {stream}, mỗi đợt {seconds} giây, mọi nơi bắt đầu cùng lúc, lên đường {uplink} ({uplink_mbit_s} Mbit/s mỗi chiều)",
+    plan="Diễn tập {check}: luồng {stream}, mỗi đợt {seconds} giây, mọi nơi bắt đầu cùng lúc, lên đường {trunk} ({trunk_mbit_s} Mbit/s mỗi chiều)",
     most="Không thử quá 80 % đường: nhiều nhất {most} nơi cùng lúc",
     stage="  đợt {share} %: {sites} nơi, {mbit_s} Mbit/s mỗi chiều",
     too_much=" (quá 80 % đường: sẽ không chạy)",
@@ -62,7 +62,7 @@ VI = Words(
     },
     ends={
         "done": "Đã chạy hết các đợt.",
-        "uplink": "Dừng: đợt kế tiếp sẽ chiếm quá 80 % đường. Đó chính là giới hạn.",
+        "trunk": "Dừng: đợt kế tiếp sẽ chiếm quá 80 % đường. Đó chính là giới hạn.",
         "sites": "Dừng: quá 10 % số nơi trong đợt không đạt.",
         "unmeasured": "Dừng: không máy nào trong đợt đo được, nên chưa nói được gì về đường. Xem cột vì sao.",
         "canary": "Dừng: các nơi của đợt đầu bắt đầu mất gói (trung vị trên 0,5 %).",
@@ -76,10 +76,10 @@ VI = Words(
 )
 EN = Words(
     decimal_mark=".",
-    plan="Rehearsal of {check}: stream {stream}, {seconds} s a stage, all sites at the same instant, on uplink {uplink} ({uplink_mbit_s} Mbit/s each way)",
-    most="More than 80 % of the uplink is not tried: at most {most} sites at once",
+    plan="Rehearsal of {check}: stream {stream}, {seconds} s a stage, all sites at the same instant, on trunk {trunk} ({trunk_mbit_s} Mbit/s each way)",
+    most="More than 80 % of the trunk is not tried: at most {most} sites at once",
     stage="  stage {share} %: {sites} sites, {mbit_s} Mbit/s each way",
-    too_much=" (more than 80 % of the uplink: will not be run)",
+    too_much=" (more than 80 % of the trunk: will not be run)",
     silent="Not heard, take no part: {names}",
     thin="Their line is too thin, take no part: {names}",
     ask="Nothing was run. This test takes real bandwidth: run it at night, with consent; add --yes to run it.",
@@ -104,7 +104,7 @@ EN = Words(
     },
     ends={
         "done": "Every stage was run.",
-        "uplink": "Stopped: the next stage would take more than 80 % of the uplink. That is the limit.",
+        "trunk": "Stopped: the next stage would take more than 80 % of the trunk. That is the limit.",
         "sites": "Stopped: more than 10 % of the stage's sites failed.",
         "unmeasured": "Stopped: no PC of the stage could measure, which says nothing of the line. See the reasons.",
         "canary": "Stopped: the first stage's sites began to lose packets (median above 0.5 %).",
@@ -125,8 +125,8 @@ def plan_lines(plan: Plan, words: Words) -> Iterator[str]:
         check=plan.check,
         stream=plan.stream,
         seconds=_number(plan.seconds, words),
-        uplink=plan.uplink,
-        uplink_mbit_s=_number(plan.uplink_mbit_s, words),
+        trunk=plan.trunk,
+        trunk_mbit_s=_number(plan.trunk_mbit_s, words),
     )
     yield words.most.format(most=plan.most_sites)
     for stage in plan.stages:

@@ -27,8 +27,8 @@ class Plan(Struct, kw_only=True):
     check: str
     stream: str
     seconds: float
-    uplink: str
-    uplink_mbit_s: float
+    trunk: str
+    trunk_mbit_s: float
     most_sites: int
     sites: int
     """Those that are heard now."""
@@ -62,7 +62,7 @@ class Rehearsals:
     def plan(self, check: str, shares: list[float], live: Container[str], now: float) -> Plan:
         """Return what would be loaded. RehearsalError where it cannot be."""
         places, load, silent = self._runs(check, live)
-        uplink = self._inventory.uplinks[load.uplink]
+        trunk = self._inventory.trunks[load.trunk]
         if not shares or not all(0 < share <= 1 for share in shares):
             raise RehearsalError("stages: expected percentages from 1 to 100, such as 10,25,50,100")
         if not self._slots.has_secret:
@@ -81,9 +81,9 @@ class Rehearsals:
             check=check,
             stream=load.stream,
             seconds=load.seconds,
-            uplink=load.uplink,
-            uplink_mbit_s=uplink.mbit_s,
-            most_sites=most_sites(uplink, load),
+            trunk=load.trunk,
+            trunk_mbit_s=trunk.mbit_s,
+            most_sites=most_sites(trunk, load),
             sites=len(places),
             silent=silent,
             thin=sorted(thin),
@@ -96,8 +96,8 @@ class Rehearsals:
             raise RehearsalError(f"rehearsal {self._current.report.id} is under way")
         self.plan(check, shares, live, now)
         places, self._load, _ = self._runs(check, live)
-        uplink = self._inventory.uplinks[self._load.uplink]
-        self._current = Rehearsal(places, self._load, uplink, shares, now)
+        trunk = self._inventory.trunks[self._load.trunk]
+        self._current = Rehearsal(places, self._load, trunk, shares, now)
         self._given = []
         self._slots.held = True
         log.info("rehearsal begins id=%s sites=%d", self._current.report.id, len(places))

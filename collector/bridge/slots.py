@@ -2,8 +2,8 @@
 
 - A run is due once in its interval, at a place of its own in it, so that a restart keeps the place.
   Neighbours are far apart: they share cables that no inventory knows.
-- At once an uplink bears `share` of its capacity at most, a site one run, a line half its contract.
-- First come, first served on an uplink, by when a run was due: a thick run that has to wait is not
+- At once a trunk bears `share` of its capacity at most, a site one run, a line half its contract.
+- First come, first served on a trunk, by when a run was due: a thick run that has to wait is not
   overtaken by thin ones behind it, so each has its turn.
 - A slot begins as far ahead as its agent needs to hear of it, and is told in every answer until
   then. One that was never told is nobody's: its place is free again when it would have begun.
@@ -26,13 +26,13 @@ from collector.bridge.lease import grant
 from collector.inventory.loads import GUARD_SECONDS, allows, line_limit
 from collector.inventory.model import Inventory, Load, Series
 
-Reason = Literal["start", "rehearsal", "phase", "secret", "line", "silent", "site", "uplink"]
-"""Why a run that is due has to wait: just started · a rehearsal has the uplink · the phase forbids
+Reason = Literal["start", "rehearsal", "phase", "secret", "line", "silent", "site", "trunk"]
+"""Why a run that is due has to wait: just started · a rehearsal has the trunk · the phase forbids
 it · no secret for leases · its line is too thin, ever · its agent is not heard · its site has
-another run · the uplink's share is used."""
+another run · the trunk's share is used."""
 REASONS: tuple[Reason, ...] = (
     *("start", "rehearsal", "phase", "secret"),
-    *("line", "silent", "site", "uplink"),
+    *("line", "silent", "site", "trunk"),
 )
 HEAR_SECONDS = 3.0
 """Beside its batches' pace, what an agent needs to hear of a slot."""
@@ -53,7 +53,7 @@ class Given(Struct, kw_only=True, eq=False):
     load: Load
     begins: float
     ends: float
-    """With the guard after it: what it takes of uplink and site is free then."""
+    """With the guard after it: what it takes of trunk and site is free then."""
     session: int = 0
     lease: bytes = b""
     key: bytes = b""
@@ -66,7 +66,7 @@ class Slots:
     def __init__(self, inventory: Inventory, now: float, *, secret: bytes = b"") -> None:
         """Start with nothing given. Without the secret no media test can be leased out."""
         self.held = False
-        """Whether a rehearsal has the uplinks for itself."""
+        """Whether a rehearsal has the trunks for itself."""
         self.waiting: Counter[Reason] = Counter()
         """Runs that are due and have to wait, by reason, as of the last tick."""
         self._secret = secret
@@ -139,12 +139,12 @@ class Slots:
         if self.held or now < self._starts_at:
             self.waiting["rehearsal" if self.held else "start"] = len(self._due)
             return
-        room = {name: one.bits_per_second * one.share for name, one in self._uplinks.items()}
+        room = {name: one.bits_per_second * one.share for name, one in self._trunks.items()}
         busy = set()
         for one in self._given:
             if one.ends > begins:
                 busy.add(one.site)
-                room[one.load.uplink] = room.get(one.load.uplink, 0.0) - one.load.bits_per_second
+                room[one.load.trunk] = room.get(one.load.trunk, 0.0) - one.load.bits_per_second
         allowed: dict[tuple[bool, float], bool] = {}
         for series in list(self._due):
             load, site = self._inventory.loads[series], self._site(series)
@@ -159,13 +159,13 @@ class Slots:
                 self.waiting["silent"] += 1
             elif site in busy:
                 self.waiting["site"] += 1
-            elif load.bits_per_second > room[load.uplink] + 1e-6:
-                self.waiting["uplink"] += 1
-                room[load.uplink] = 0.0  # it is next: who comes after it waits too
+            elif load.bits_per_second > room[load.trunk] + 1e-6:
+                self.waiting["trunk"] += 1
+                room[load.trunk] = 0.0  # it is next: who comes after it waits too
             else:
                 self.give(series, begins)
                 busy.add(site)
-                room[load.uplink] -= load.bits_per_second
+                room[load.trunk] -= load.bits_per_second
 
     def give(self, series: Series, begins: float) -> Given:
         """Give a slot, whatever others have; its run is due again an interval later."""
@@ -232,11 +232,11 @@ class Slots:
         return slots
 
     def active(self, now: float) -> dict[str, list[Given]]:
-        """Return what has begun and not ended, by uplink; every uplink is there."""
-        found: dict[str, list[Given]] = {name: [] for name in self._uplinks}
+        """Return what has begun and not ended, by trunk; every trunk is there."""
+        found: dict[str, list[Given]] = {name: [] for name in self._trunks}
         for one in self._given:
             if one.begins <= now < one.ends:
-                found.setdefault(one.load.uplink, []).append(one)
+                found.setdefault(one.load.trunk, []).append(one)
         return found
 
     def is_allowed(self, load: Load, begins: float) -> bool:
@@ -259,7 +259,7 @@ class Slots:
 
     def _take(self, inventory: Inventory, now: float) -> None:
         self._inventory = inventory
-        self._uplinks = inventory.uplinks
+        self._trunks = inventory.trunks
         bearable = [
             series
             for series, load in inventory.loads.items()

@@ -65,11 +65,11 @@ class Own:
         )
         self.bridge_active_slots = self._gauge(
             "bridge_active_slots",
-            "Runs that load an uplink now, with the guard after each.",
-            "uplink",
+            "Runs that load a trunk now, with the guard after each.",
+            "trunk",
         )
         self.bridge_load_bits_per_second = self._gauge(
-            "bridge_load_bits_per_second", "What those runs load one way.", "uplink"
+            "bridge_load_bits_per_second", "What those runs load one way.", "trunk"
         )
         self.bridge_waiting_runs = self._gauge(
             "bridge_waiting_runs", "Runs that are due and get no slot, by the reason.", "reason"

@@ -127,11 +127,11 @@ def _loads(
     check: RawCheck, resolved: list[Resolved], places: Places, note: Callable[[str, str], None]
 ) -> dict[str, Load]:
     """Return what a check loads by target; what is wrong with it is noted."""
-    if check.kind not in BY_SLOT or not resolved or places.uplinks is None:
+    if check.kind not in BY_SLOT or not resolved or places.trunks is None:
         return {}
     targets = list(dict.fromkeys(run.target for at in resolved for run in at.runs))
-    loads = read_loads(check, resolved[0].params, targets, places.uplinks)
-    wrong = mistakes_of_loads(check, loads, targets, places.uplinks, places.profiles)
+    loads = read_loads(check, resolved[0].params, targets, places.trunks)
+    wrong = mistakes_of_loads(check, loads, targets, places.trunks, places.profiles)
     for key, problem in dict.fromkeys(wrong):
         note(key, problem)
     return loads

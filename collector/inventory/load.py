@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from agent.config import ID
 from collector.inventory.compile import Compiled, compile_checks, refused_by_agents
-from collector.inventory.model import CheckInfo, Inventory, Profile, RawCheck, Uplink
+from collector.inventory.model import CheckInfo, Inventory, Profile, RawCheck, Trunk
 from collector.inventory.problems import WORD, FolderError, known, read_text
-from collector.inventory.province import Province, is_factor, mistakes_of_uplinks, read_province
+from collector.inventory.province import Province, is_factor, mistakes_of_trunks, read_province
 from collector.inventory.selection import Places
 from collector.inventory.tables import Tables, read_tables
 from collector.inventory.yamltext import Document
@@ -111,11 +111,11 @@ def _broken(province: Province) -> set[str]:
     return set(province.named["systems"]) - set(province.raw.systems)
 
 
-def _sane_uplinks(province: Province) -> Mapping[str, Uplink] | None:
-    """Return the uplinks; None where something was refused in them already."""
-    uplinks = province.raw.uplinks
-    whole = set(province.named["uplinks"]) == set(uplinks)
-    return uplinks if whole and not any(mistakes_of_uplinks(uplinks)) else None
+def _sane_trunks(province: Province) -> Mapping[str, Trunk] | None:
+    """Return the trunks; None where something was refused in them already."""
+    trunks = province.raw.trunks
+    whole = set(province.named["trunks"]) == set(trunks)
+    return trunks if whole and not any(mistakes_of_trunks(trunks)) else None
 
 
 def _places(province: Province, tables: Tables) -> Places:
@@ -128,7 +128,7 @@ def _places(province: Province, tables: Tables) -> Places:
         profiles={name: _sane(profile) for name, profile in province.raw.profiles.items()},
         default_profile=province.raw.default_profile,
         named=tables.words(),
-        uplinks=_sane_uplinks(province),
+        trunks=_sane_trunks(province),
     )
 
 
@@ -173,6 +173,6 @@ def _inventory(
         subjects=compiled.subjects,
         series_of_agent=compiled.series_of_agent,
         interval_of=compiled.interval_of,
-        uplinks=province.raw.uplinks,
+        trunks=province.raw.trunks,
         loads=compiled.loads,
     )

@@ -1,4 +1,4 @@
-"""What a run of a BY_SLOT kind loads, and how many of them an uplink and a line bear.
+"""What a run of a BY_SLOT kind loads, and how many of them a trunk and a line bear.
 
 All figures are for one direction; the other one carries the same, or less.
 """
@@ -19,7 +19,7 @@ from collector.inventory.model import (
     Profile,
     RawCheck,
     Series,
-    Uplink,
+    Trunk,
 )
 from collector.inventory.problems import known
 
@@ -52,9 +52,9 @@ def allows(load_tests: LoadTests, *, sound: bool) -> bool:
     return load_tests == "all" or (load_tests == "sound" and sound)
 
 
-def runs_at_once(uplink: Uplink, bits_per_second: float) -> int:
-    """Return how many runs an uplink's share bears at a time."""
-    return math.floor(uplink.bits_per_second * uplink.share / bits_per_second + 1e-9)
+def runs_at_once(trunk: Trunk, bits_per_second: float) -> int:
+    """Return how many runs a trunk's share bears at a time."""
+    return math.floor(trunk.bits_per_second * trunk.share / bits_per_second + 1e-9)
 
 
 def round_seconds(runs: int, at_once: int, seconds: float) -> float:
@@ -83,26 +83,26 @@ def host_of(target: str) -> str:
         return ""
 
 
-def uplink_of(target: str, uplinks: Mapping[str, Uplink]) -> str:
-    """Return which uplink leads to a target; "" where none is said to."""
+def trunk_of(target: str, trunks: Mapping[str, Trunk]) -> str:
+    """Return which trunk leads to a target; "" where none is said to."""
     host = host_of(target)
-    return next((name for name, uplink in uplinks.items() if host in uplink.hosts), "")
+    return next((name for name, trunk in trunks.items() if host in trunk.hosts), "")
 
 
 def read_loads(
     check: RawCheck,
     params: Mapping[str, Any],
     targets: Iterable[str],
-    uplinks: Mapping[str, Uplink],
+    trunks: Mapping[str, Trunk],
 ) -> dict[str, Load]:
-    """Return what a check loads by target, those that no uplink leads to left out."""
+    """Return what a check loads by target, those that no trunk leads to left out."""
     if check.kind not in BY_SLOT:
         return {}
     given: Any = msgspec.convert(params, PROBES[check.kind].Params)
     bits_per_second, seconds, max_bytes = load_of(check.kind, given)
     return {
         target: Load(
-            uplink=uplink,
+            trunk=trunk,
             bits_per_second=bits_per_second,
             seconds=seconds,
             max_bytes=max_bytes,
@@ -110,7 +110,7 @@ def read_loads(
             stream=given.stream if check.kind == "media" else "",
         )
         for target in targets
-        if (uplink := uplink_of(target, uplinks))
+        if (trunk := trunk_of(target, trunks))
     }
 
 
@@ -118,26 +118,24 @@ def mistakes_of_loads(
     check: RawCheck,
     loads: Mapping[str, Load],
     targets: Iterable[str],
-    uplinks: Mapping[str, Uplink],
+    trunks: Mapping[str, Trunk],
     profiles: Mapping[str, Profile],
 ) -> Iterator[tuple[str, str]]:
     """Yield the key and the problem of what would load too much, or could never run."""
     for target in targets:
         if target not in loads:
-            hosts = [host for uplink in uplinks.values() for host in uplink.hosts]
+            hosts = [host for trunk in trunks.values() for host in trunk.hosts]
             host = host_of(target)
             yield (
                 "targets",
-                f"{host!r} is no host of an uplink of province.yml; {known(host, hosts)}",
+                f"{host!r} is no host of a trunk of province.yml; {known(host, hosts)}",
             )
     for load in loads.values():
-        uplink = uplinks[load.uplink]
-        if not runs_at_once(uplink, load.bits_per_second):
+        trunk = trunks[load.trunk]
+        if not runs_at_once(trunk, load.bits_per_second):
             found = f"a run loads {load.bits_per_second / 1e6:.4g} Mbit/s"
-            bears = (
-                f"{uplink.mbit_s * uplink.share:g} Mbit/s ({uplink.mbit_s:g} x {uplink.share:g})"
-            )
-            yield "params", f"{found}, uplink {load.uplink!r} has {bears} for all of them"
+            bears = f"{trunk.mbit_s * trunk.share:g} Mbit/s ({trunk.mbit_s:g} x {trunk.share:g})"
+            yield "params", f"{found}, trunk {load.trunk!r} has {bears} for all of them"
     if loads:
         yield from _mistakes_of_time(check, next(iter(loads.values())), profiles)
 
@@ -156,4 +154,4 @@ def _mistakes_of_time(
     if not any(allows(profile.load_tests, sound=load.sound) for profile in profiles.values()):
         words = ", ".join(f"{name} {profile.load_tests}" for name, profile in profiles.items())
         what = "sound" if load.sound else "more than sound"
-        yield "kind", f"loads the uplink with {what}, which no profile allows: {words}"
+        yield "kind", f"loads the trunk with {what}, which no profile allows: {words}"

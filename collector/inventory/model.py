@@ -93,7 +93,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     """Which runs that load what all sites share may begin; `sound`: streams without frames."""
 
 
-class Uplink(Struct, frozen=True, kw_only=True):
+class Trunk(Struct, frozen=True, kw_only=True):
     """What many sites load together: the line before a conference bridge, say."""
 
     name: Text
@@ -111,9 +111,9 @@ class Uplink(Struct, frozen=True, kw_only=True):
 
 
 class Load(Struct, frozen=True, kw_only=True):
-    """What one run of a check puts on an uplink, one way."""
+    """What one run of a check puts on a trunk, one way."""
 
-    uplink: str
+    trunk: str
     bits_per_second: float
     """On Ethernet."""
     seconds: float
@@ -244,7 +244,7 @@ class Inventory(Struct, frozen=True, kw_only=True):
     series_of_agent: Mapping[str, tuple[Series, ...]]
     interval_of: Mapping[Series, float]
     """Seconds between two runs, by the default profile."""
-    uplinks: Mapping[str, Uplink] = {}
+    trunks: Mapping[str, Trunk] = {}
     loads: Mapping[Series, Load] = {}
     """Those series that run only in slots, and what a run of theirs loads."""
 

@@ -22,13 +22,13 @@ from collector.inventory.model import (
     Route,
     System,
     Text,
-    Uplink,
+    Trunk,
 )
 from collector.inventory.problems import WORD, known
 from collector.inventory.yamltext import Document
 
 Network = IPv4Network | IPv6Network
-SECTIONS = ("carriers", "systems", "uplinks", "phases", "profiles", "on_call")
+SECTIONS = ("carriers", "systems", "trunks", "phases", "profiles", "on_call")
 
 
 class RawHours(Struct, frozen=True, kw_only=True):
@@ -45,7 +45,7 @@ class RawProvince(Struct, frozen=True, kw_only=True):
     time_zone: str
     carriers: dict[str, Carrier]
     systems: dict[str, System]
-    uplinks: dict[str, Uplink] = {}
+    trunks: dict[str, Trunk] = {}
     phases: dict[str, Phase] = {}
     profiles: dict[str, Profile]
     default_profile: str
@@ -93,7 +93,7 @@ def _mistakes(raw: RawProvince, named: Mapping[str, list[str]]) -> Iterator[tupl
     names = {"name": raw.name}
     for section, entries in (
         ("systems", raw.systems),
-        ("uplinks", raw.uplinks),
+        ("trunks", raw.trunks),
         ("phases", raw.phases),
         ("on_call", raw.on_call),
     ):
@@ -110,7 +110,7 @@ def _mistakes(raw: RawProvince, named: Mapping[str, list[str]]) -> Iterator[tupl
         yield from _mistakes_of_route(name, route, raw.on_call, named["on_call"])
     for name, profile in raw.profiles.items():
         yield from _mistakes_of_profile(f"profiles.{name}", profile)
-    yield from mistakes_of_uplinks(raw.uplinks)
+    yield from mistakes_of_trunks(raw.trunks)
     yield from _unknown_names(raw, named)
 
 
@@ -176,18 +176,18 @@ def _mistakes_of_profile(path: str, profile: Profile) -> Iterator[tuple[str, str
         yield f"{path}.interval_factor", f"found {profile.interval_factor:g}, expected 0.1 to 100"
 
 
-def mistakes_of_uplinks(uplinks: Mapping[str, Uplink]) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with uplinks: their key path and what was expected."""
+def mistakes_of_trunks(trunks: Mapping[str, Trunk]) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with trunks: their key path and what was expected."""
     behind: dict[str, str] = {}
-    for name, uplink in uplinks.items():
-        path = f"uplinks.{name}"
-        if not 0.1 <= uplink.mbit_s <= 1_000_000:
-            yield f"{path}.mbit_s", f"found {uplink.mbit_s:g}, expected 0.1 to 1000000"
-        if not 0 < uplink.share <= 1:
-            yield f"{path}.share", f"found {uplink.share:g}, expected more than 0, at most 1"
-        if not uplink.hosts:
-            yield f"{path}.hosts", "found none, expected the hosts behind this uplink"
-        for host in uplink.hosts:
+    for name, trunk in trunks.items():
+        path = f"trunks.{name}"
+        if not 0.1 <= trunk.mbit_s <= 1_000_000:
+            yield f"{path}.mbit_s", f"found {trunk.mbit_s:g}, expected 0.1 to 1000000"
+        if not 0 < trunk.share <= 1:
+            yield f"{path}.share", f"found {trunk.share:g}, expected more than 0, at most 1"
+        if not trunk.hosts:
+            yield f"{path}.hosts", "found none, expected the hosts behind this trunk"
+        for host in trunk.hosts:
             if host_of(host) != host:
                 yield f"{path}.hosts", f"found {host!r}, expected a name or address, small letters"
             elif host in behind:

@@ -30,7 +30,7 @@ def report(inventory: Inventory, agent: str | None = None) -> str:
             raise FolderError([f"agent {agent!r}: {known(agent, inventory.configs)}"])
         return "\n".join(_agent_in_full(inventory, agent)) + "\n"
     parts = [_head(inventory), _by_kind(inventory), _example(inventory), _loads(inventory)]
-    parts += [_uplinks(inventory)] if inventory.loads else []
+    parts += [_trunks(inventory)] if inventory.loads else []
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
@@ -88,8 +88,8 @@ def _agent_in_full(inventory: Inventory, agent: str) -> Iterator[str]:
         check, *others = alike
         info = inventory.checks[check.id]
         every = ", ".join(
-            f"{info.interval_seconds * profile.interval_factor:g} s {name}"
-            for name, profile in inventory.profiles.items()
+            f"{info.interval_seconds * factor:g} s {names}"
+            for factor, names in _paces(inventory).items()
         )
         over = "" if check.lines == ("",) else f" over {', '.join(check.lines)}"
         closed = ", must not answer" if check.expect == "unreachable" else ""
@@ -147,19 +147,19 @@ def _load(
         yield f"    and {len(in_order) - SHOWN} more, each at most {most}"
 
 
-def _uplinks(inventory: Inventory) -> Iterator[str]:
-    """Yield what runs that need a slot put on each uplink: how many at once, how long a round."""
-    yield "What runs in slots only, so that no uplink bears more than its share"
-    for name, uplink in inventory.uplinks.items():
-        share = f"{uplink.share:.0%} of {uplink.mbit_s:g} Mbit/s"
-        yield f"  {name} ({uplink.name.vi}): {share} for all of them together"
+def _trunks(inventory: Inventory) -> Iterator[str]:
+    """Yield what runs that need a slot put on each trunk: how many at once, how long a round."""
+    yield "What runs in slots only, so that no trunk bears more than its share"
+    for name, trunk in inventory.trunks.items():
+        share = f"{trunk.share:.0%} of {trunk.mbit_s:g} Mbit/s"
+        yield f"  {name} ({trunk.name.vi}): {share} for all of them together"
         of_check: dict[str, list[Series]] = defaultdict(list)
         for series, load in inventory.loads.items():
-            if load.uplink == name:
+            if load.trunk == name:
                 of_check[series.check].append(series)
         for check, runs in of_check.items():
             load = inventory.loads[runs[0]]
-            at_once = min(runs_at_once(uplink, load.bits_per_second), len(runs))
+            at_once = min(runs_at_once(trunk, load.bits_per_second), len(runs))
             yield (
                 f"    {check}: {len(runs)} runs of {load.bits_per_second / 1e6:.4g} Mbit/s, "
                 f"{load.seconds:g} s; {at_once} at once, a round of all takes "
@@ -186,13 +186,19 @@ def _rate(inventory: Inventory, check: Check) -> float:
 
 
 def _rates(inventory: Inventory, rate: float) -> str:
-    return " / ".join(
-        f"{rate / profile.interval_factor:,.1f}" for profile in inventory.profiles.values()
-    )
+    return " / ".join(f"{rate / factor:,.1f}" for factor in _paces(inventory))
 
 
 def _names(inventory: Inventory) -> str:
-    return " / ".join(inventory.profiles)
+    return " / ".join(_paces(inventory).values())
+
+
+def _paces(inventory: Inventory) -> dict[float, str]:
+    """Return each interval factor -> the profiles that have it."""
+    paces: dict[float, list[str]] = {}
+    for name, profile in inventory.profiles.items():
+        paces.setdefault(profile.interval_factor, []).append(name)
+    return {factor: ", ".join(names) for factor, names in paces.items()}
 
 
 def _range(numbers: list[int]) -> str:

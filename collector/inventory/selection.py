@@ -15,7 +15,7 @@ from collector.inventory.model import (
     Site,
     SiteLine,
     System,
-    Uplink,
+    Trunk,
 )
 from collector.inventory.problems import known
 
@@ -34,7 +34,7 @@ class Places:
     named: Mapping[str, Mapping[str, None]]
     """Words a selector may use, by its key, in the order of the files. Also those of broken rows:
     using them is no second mistake. A key that is not here could not be read: any word may be."""
-    uplinks: Mapping[str, Uplink] | None = None
+    trunks: Mapping[str, Trunk] | None = None
     """None: some could not be read, so nothing can be said about what lies behind them."""
 
     def agents(self) -> Iterator[tuple[str, Site]]:

@@ -20,8 +20,8 @@ CHECKS = """\
     interval_seconds: 10
     timeout_seconds: 15
 """
-UPLINKS = """\
-uplinks:
+TRUNKS = """\
+trunks:
   bridge: {name: {vi: Cầu thử, en: Trial bridge}, mbit_s: 100, share: 0.2, hosts: [127.0.0.1]}
 """
 
@@ -42,7 +42,7 @@ async def test_media_in_slots(tmp_path, reflector):
     """Two communes speak in their slots; when the reflector falls silent it is a failure, not a loss."""
     program, port = reflector
     more = More(
-        province=UPLINKS,
+        province=TRUNKS,
         checks=CHECKS.format(port=port),
         collector="bridge: {secret_file: bridge.secret}\n",
     )

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.e2e.province import More, province
-from tests.e2e.test_media import CHECKS, UPLINKS, reflector
+from tests.e2e.test_media import CHECKS, TRUNKS, reflector
 
 pytestmark = pytest.mark.slow
 __all__ = ["reflector"]
@@ -19,7 +19,7 @@ async def test_two_communes_prove_the_bridge(tmp_path, reflector):
     """The stage is run by the agents' own probes; each commune has its figures in the result."""
     program, port = reflector
     more = More(
-        province=UPLINKS,
+        province=TRUNKS,
         checks=CHECKS.format(port=port),
         collector="bridge: {secret_file: bridge.secret}\n",
     )

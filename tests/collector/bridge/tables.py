@@ -1,4 +1,4 @@
-"""Provinces with an uplink, and a table of slots that lives through simulated hours."""
+"""Provinces with a trunk, and a table of slots that lives through simulated hours."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from collector.inventory.model import (
     Site,
     SiteLine,
     Text,
-    Uplink,
+    Trunk,
 )
 from tests.collector.a_province import NOON, a_province
 
@@ -26,11 +26,11 @@ TARGET = "cau.example:20000"
 WORDS = Text(vi="x", en="x")
 
 
-def a_load(stream: str = "720p", seconds: float = 30.0, uplink: str = "bridge") -> Load:
+def a_load(stream: str = "720p", seconds: float = 30.0, trunk: str = "bridge") -> Load:
     """Return what a media run loads."""
     about = STREAMS[stream]
     return Load(
-        uplink=uplink,
+        trunk=trunk,
         bits_per_second=about.bits_per_second,
         seconds=seconds,
         max_bytes=int(about.packets_per_second * seconds + 1) * about.udp_bytes,
@@ -101,7 +101,7 @@ def with_sites(
             for agent in site_of_agent
         },
         interval_of={series: interval for series, (_, interval) in loads.items()},
-        uplinks={"bridge": Uplink(name=WORDS, mbit_s=mbit_s, share=share, hosts=["cau.example"])},
+        trunks={"bridge": Trunk(name=WORDS, mbit_s=mbit_s, share=share, hosts=["cau.example"])},
         loads={series: load for series, (load, _) in loads.items()},
         profiles={
             word: Profile(batch_seconds=1.0, silent_after_seconds=4.0, load_tests=word)

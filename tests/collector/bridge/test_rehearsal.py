@@ -57,7 +57,7 @@ class Stand:
             Place(series.agent, series.agent): series for series in self.table.in_order("video")
         }
         self.rehearsal = Rehearsal(
-            runs, a_load(stream), self.inventory.uplinks["bridge"], SHARES, NOON
+            runs, a_load(stream), self.inventory.trunks["bridge"], SHARES, NOON
         )
         self.allowed = True
 
@@ -119,7 +119,7 @@ def test_every_stage_is_good():
     assert [True] * 4 == [stage.good for stage in report.stages]
 
 
-def test_a_stage_the_uplink_cannot_bear_is_the_finding():
+def test_a_stage_the_trunk_cannot_bear_is_the_finding():
     """148 sites of 720p on 100 Mbit/s: 15 and 37 at once are run, 74 is not."""
     here = Stand(148)
     sizes = []
@@ -129,7 +129,7 @@ def test_a_stage_the_uplink_cannot_bear_is_the_finding():
 
     report = here.report
     assert [15, 37] == sizes
-    assert "uplink" == report.end
+    assert "trunk" == report.end
     assert (37, 58.183) == (report.capacity_sites, pytest.approx(report.capacity_mbit_s, abs=0.01))
     assert 50 == report.most_sites
     assert [None, None] == [stage.begins for stage in report.stages[2:]]
@@ -137,11 +137,11 @@ def test_a_stage_the_uplink_cannot_bear_is_the_finding():
 
 
 @pytest.mark.parametrize(("mbit_s", "sites"), [(100.0, 50), (1000.0, 508)])
-def test_the_most_an_uplink_may_be_loaded(mbit_s, sites):
+def test_the_most_an_trunk_may_be_loaded(mbit_s, sites):
     """80 % of it, as computed in probes.md 7."""
-    uplink = with_sites(1, {}, mbit_s=mbit_s).uplinks["bridge"]
+    trunk = with_sites(1, {}, mbit_s=mbit_s).trunks["bridge"]
 
-    assert sites == most_sites(uplink, a_load("720p"))
+    assert sites == most_sites(trunk, a_load("720p"))
 
 
 def test_stages_are_shares_rounded_up():

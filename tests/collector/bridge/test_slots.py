@@ -1,4 +1,4 @@
-"""The table of slots: what an uplink, a site, a line and a phase bear, and whose turn it is."""
+"""The table of slots: what a trunk, a site, a line and a phase bear, and whose turn it is."""
 
 import time
 from itertools import pairwise
@@ -69,7 +69,7 @@ def test_a_media_slot_has_a_lease_of_its_own():
 
 def test_without_the_secret_no_media_slot_is_given_and_it_is_said():
     """Throughput needs no lease and goes on."""
-    speed = Load(uplink="bridge", bits_per_second=8e6, seconds=10.0, max_bytes=10**7, sound=False)
+    speed = Load(trunk="bridge", bits_per_second=8e6, seconds=10.0, max_bytes=10**7, sound=False)
     here = Simulated(with_sites(4, {**VIDEO, "speed": (speed, 600.0)}))
     here.table = Slots(here.inventory, here.now)
     here.pass_time(4000.0)
@@ -230,7 +230,7 @@ def test_a_line_is_never_loaded_beyond_half_its_contract(contract, stream, runs)
 
 
 def test_a_thick_run_is_not_starved_by_thin_ones():
-    """1080p needs nearly the whole uplink; sound leaves it room when its turn has come."""
+    """1080p needs nearly the whole trunk; sound leaves it room when its turn has come."""
     checks = {"sound": (a_load("g711", 20.0), 60.0), "video": (a_load("1080p", 30.0), 600.0)}
     inventory = with_sites(30, checks, mbit_s=4.5, share=1.0)
     loads = {
@@ -337,7 +337,7 @@ STREAM_CHOICES = st.sampled_from(["opus", "g711", "720p", "1080p"])
     reload_at=st.integers(1, 400),
 )
 def test_laws_of_the_table(**drawn):
-    """At every moment: no uplink beyond its share, one run a site; each who is heard has turns."""
+    """At every moment: no trunk beyond its share, one run a site; each who is heard has turns."""
     count, checks, mbit_s = drawn["count"], drawn["checks"], drawn["mbit_s"]
     offered = {
         f"c{number}": (a_load(stream, seconds), float(interval))

@@ -60,10 +60,10 @@ async def test_an_agents_answer_holds_its_slots_until_they_begin(home, monkeypat
         assert [slot.id] == [one.id for one in again]
         assert slot.id not in {one.id for one in others}
         await until(
-            lambda: here.metric('thongsuot_bridge_load_bits_per_second{uplink="bridge"}') > 0,
+            lambda: here.metric('thongsuot_bridge_load_bits_per_second{trunk="bridge"}') > 0,
             what="the load is told",
         )
-        assert here.metric('thongsuot_bridge_active_slots{uplink="bridge"}') >= 1
+        assert here.metric('thongsuot_bridge_active_slots{trunk="bridge"}') >= 1
         assert slot.id not in {one.id for one in (await here.push(agent=AGENT)).slots}
 
 

@@ -1,4 +1,4 @@
-"""What many sites load together: uplinks, what a phase allows, what a run takes."""
+"""What many sites load together: trunks, what a phase allows, what a run takes."""
 
 import json
 from pathlib import Path
@@ -14,13 +14,13 @@ from collector.inventory.loads import (
     round_seconds,
     runs_at_once,
 )
-from collector.inventory.model import Series, Text, Uplink
+from collector.inventory.model import Series, Text, Trunk
 from collector.inventory.report import report
 from tests.collector.inventory import loading
 from tests.collector.inventory.folders import FILES, problems, write
 
-UPLINKS = """\
-uplinks:
+TRUNKS = """\
+trunks:
   bridge:
     name: {vi: Đường vào cầu, en: Bridge}
     mbit_s: 100
@@ -66,11 +66,11 @@ def _probes(monkeypatch):
 
 
 def folder(*changes: tuple[str, str]) -> dict[str, str]:
-    """Return the small province with an uplink and two checks on it, some places changed."""
+    """Return the small province with a trunk and two checks on it, some places changed."""
     files = {
         **FILES,
         "province.yml": FILES["province.yml"]
-        .replace("phases:\n", UPLINKS + "phases:\n", 1)
+        .replace("phases:\n", TRUNKS + "phases:\n", 1)
         # A day between two throughput runs is a day by the slower profile too.
         .replace("interval_factor: 3", "interval_factor: 1"),
         "checks.yml": FILES["checks.yml"] + VIDEO + SPEED,
@@ -82,7 +82,7 @@ def folder(*changes: tuple[str, str]) -> dict[str, str]:
 
 
 def test_what_runs_in_slots_is_known_with_its_load(tmp_path):
-    """Each series of such a check: its uplink, its rate, how long, how much."""
+    """Each series of such a check: its trunk, its rate, how long, how much."""
     inventory = load(write(tmp_path, folder()))
 
     video = inventory.loads[Series("08209", "video", "cau.mau.example:20000", "")]
@@ -90,7 +90,7 @@ def test_what_runs_in_slots_is_known_with_its_load(tmp_path):
 
     assert 5 + 1 == len(inventory.loads)
     assert ("bridge", 1_572_500.0, 30.0, 4688 * 1212, False, "720p") == (
-        video.uplink,
+        video.trunk,
         video.bits_per_second,
         video.seconds,
         video.max_bytes,
@@ -104,15 +104,15 @@ def test_what_runs_in_slots_is_known_with_its_load(tmp_path):
         speed.sound,
         speed.stream,
     )
-    assert "bridge" == next(iter(inventory.uplinks))
+    assert "bridge" == next(iter(inventory.trunks))
 
 
-def test_the_report_says_what_an_uplink_bears(tmp_path):
+def test_the_report_says_what_an_trunk_bears(tmp_path):
     """How many at once, how long a round takes, and who never can: a line unknown or too thin."""
     told = report(load(write(tmp_path, folder(("stream: 720p", "stream: 1080p")))))
 
     assert told.endswith("""
-What runs in slots only, so that no uplink bears more than its share
+What runs in slots only, so that no trunk bears more than its share
   bridge (Đường vào cầu): 20% of 100 Mbit/s for all of them together
     video: 5 runs of 4.193 Mbit/s, 30 s; 4 at once, a round of all takes 70 s
       never at 04792, 07900, 07900-ttpv and 2 more: more than half of the line's contract (lines.csv; 4 Mbit/s where it is not known)
@@ -124,27 +124,27 @@ CASES = [
     (
         [("hosts: [cau.mau.example, 192.0.2.99]", "hosts: []")],
         (
-            "province.yml line 33, uplinks.bridge.hosts: found none, expected the hosts behind this uplink",
+            "province.yml line 33, trunks.bridge.hosts: found none, expected the hosts behind this trunk",
         ),
     ),
     (
         [("share: 0.2", "share: 1.5")],
-        ("province.yml line 32, uplinks.bridge.share: found 1.5, expected more than 0, at most 1",),
+        ("province.yml line 32, trunks.bridge.share: found 1.5, expected more than 0, at most 1",),
     ),
     (
         [("[cau.mau.example:20000]", "[cao.mau.example:20000]")],
         (
-            "checks.yml line 51, checks[video].targets: 'cao.mau.example' is no host of an uplink of province.yml; did you mean 'cau.mau.example'?",
+            "checks.yml line 51, checks[video].targets: 'cao.mau.example' is no host of a trunk of province.yml; did you mean 'cau.mau.example'?",
         ),
     ),
     (
         [("mbit_s: 100", "mbit_s: 0")],
-        ("province.yml line 31, uplinks.bridge.mbit_s: found 0, expected 0.1 to 1000000",),
+        ("province.yml line 31, trunks.bridge.mbit_s: found 0, expected 0.1 to 1000000",),
     ),
     (
         [("192.0.2.99]", "Cau2.mau.example]")],
         (
-            "province.yml line 33, uplinks.bridge.hosts: found 'Cau2.mau.example', expected a name or address, small letters",
+            "province.yml line 33, trunks.bridge.hosts: found 'Cau2.mau.example', expected a name or address, small letters",
         ),
     ),
     (
@@ -154,17 +154,17 @@ CASES = [
                 "192.0.2.99]\n  other:\n    name: {vi: Khác, en: Other}\n    mbit_s: 10\n    share: 1\n    hosts: [192.0.2.99]\n",
             )
         ],
-        ("province.yml line 38, uplinks.other.hosts: '192.0.2.99' lies behind 'bridge' already",),
+        ("province.yml line 38, trunks.other.hosts: '192.0.2.99' lies behind 'bridge' already",),
     ),
     (
         [("    share: 0.2\n", "")],
-        ("province.yml line 30, uplinks.bridge.share: is missing",),
+        ("province.yml line 30, trunks.bridge.share: is missing",),
     ),
     (
         [("share: 0.2", "share: 0.01")],
         (
-            "checks.yml line 52, checks[video].params: a run loads 1.573 Mbit/s, uplink 'bridge' has 1 Mbit/s (100 x 0.01) for all of them",
-            "checks.yml line 55, checks[speed].params: a run loads 8 Mbit/s, uplink 'bridge' has 1 Mbit/s (100 x 0.01) for all of them",
+            "checks.yml line 52, checks[video].params: a run loads 1.573 Mbit/s, trunk 'bridge' has 1 Mbit/s (100 x 0.01) for all of them",
+            "checks.yml line 55, checks[speed].params: a run loads 8 Mbit/s, trunk 'bridge' has 1 Mbit/s (100 x 0.01) for all of them",
         ),
     ),
     (
@@ -186,8 +186,8 @@ CASES = [
             ("silent_after_seconds: 35,", "silent_after_seconds: 35, load_tests: none,"),
         ],
         (
-            "checks.yml line 50, checks[video].kind: loads the uplink with more than sound, which no profile allows: fast sound, calm none",
-            "checks.yml line 59, checks[speed].kind: loads the uplink with more than sound, which no profile allows: fast sound, calm none",
+            "checks.yml line 50, checks[video].kind: loads the trunk with more than sound, which no profile allows: fast sound, calm none",
+            "checks.yml line 59, checks[speed].kind: loads the trunk with more than sound, which no profile allows: fast sound, calm none",
         ),
     ),
     (
@@ -229,15 +229,15 @@ def test_a_phase_says_what_may_begin(load_tests, sound, pictures):
 @pytest.mark.parametrize("vector", [one for one in VECTORS if one["profile"] in RATES])
 def test_148_sites_take_their_turns(vector):
     """Runs at once, rounds and whole time, as computed independently (vectors.json)."""
-    uplink = Uplink(
+    trunk = Trunk(
         name=Text(vi="x", en="x"),
-        mbit_s=vector["uplink_bps"] / 1e6,
+        mbit_s=vector["trunk_bps"] / 1e6,
         share=vector["budget_share"],
         hosts=[],
     )
     rate, _, _ = load_of("media", loading.MediaParams(stream=RATES[vector["profile"]]))
 
-    at_once = min(runs_at_once(uplink, rate), 148)
+    at_once = min(runs_at_once(trunk, rate), 148)
 
     assert vector["concurrent_sites"] == at_once
     assert vector["slots"] == -(-148 // at_once)

@@ -203,14 +203,14 @@ def test_each_old_system_is_asked_by_its_own_former_province(phu_tho):
     [
         (datetime(2025, 6, 28, 22, 59, tzinfo=UTC), "calm"),  # 29/6 05:59 in Vietnam
         (datetime(2025, 6, 28, 23, 0, tzinfo=UTC), "fast"),  # rehearsal
-        (datetime(2025, 6, 30, 0, 30, tzinfo=UTC), "fast"),  # 30/6 07:30, ceremony
+        (datetime(2025, 6, 30, 0, 30, tzinfo=UTC), "live"),  # 30/6 07:30, ceremony
         (datetime(2025, 6, 30, 16, 59, tzinfo=UTC), "calm"),
         (datetime(2025, 6, 30, 17, 0, tzinfo=UTC), "fast"),  # 1/7 00:00, cutover
         (datetime(2025, 7, 10, 0, 0, tzinfo=UTC), "calm"),
     ],
 )
 def test_the_days_of_2025_are_fast(inventory, moment, profile):
-    """Rehearsal, ceremony and cutover are measured by the quick profile, the rest calmly."""
+    """Rehearsal, ceremony (without load tests) and cutover are measured quickly, the rest calmly."""
     assert inventory.profile_name_at(moment) == profile
 
 
