@@ -26,7 +26,7 @@ async def test_two_communes_prove_the_bridge(tmp_path, reflector):
     program.start()
     try:
         with province(tmp_path, agents=("04792", "04813"), more=more) as here:
-            await here.ready()
+            await here.measured()
             config = next(tmp_path.rglob("collector.yml"))
             file = tmp_path / "result.json"
             words = ("--check", "vc-sound", "--stages", "100", "--yes", "--json", str(file))

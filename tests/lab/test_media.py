@@ -236,9 +236,10 @@ def test_bursts_show_what_an_even_stream_hides(held):
     """On a line of 2 Mbit/s a smooth 1.6 Mbit/s passes; key frames wait for 200 ms."""
     even, frames = held["pictures, even"].rec.values, held["pictures, in frames"].rec.values
 
-    assert even["media_pdv_seconds.forward.p99"] < 0.06
-    assert 0.1 < frames["media_pdv_seconds.forward.max"] < 0.4
+    assert frames["media_pdv_seconds.forward.max"] > 0.1
     assert frames["media_late_ratio.forward"] > 0.03
+    # A busy machine delays some packets of both; the shaper only those of the key frames.
+    assert even["media_late_ratio.forward"] < frames["media_late_ratio.forward"] / 2
     assert "media_mos.g711.g107-echo-free" not in frames
 
 
