@@ -47,7 +47,7 @@ class Crl:
     def __init__(self, params: CrlParams, env: Env) -> None:
         self._params = params
         self._env = env
-        self._policy = TlsPolicy("", params.verify, params.ca_file)
+        self._policy = TlsPolicy(verify=params.verify, ca_file=params.ca_file)
 
     @classmethod
     def refuse_target(cls, name: str, params: CrlParams) -> str:

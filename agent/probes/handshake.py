@@ -2,7 +2,8 @@
 
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from agent.probes.base import Env, ProbeError, Recorder, Target, TargetError
 from agent.probes.certificates import Certificate, read_certificate
@@ -11,21 +12,20 @@ from agent.probes.classify import classify
 from agent.probes.net import connect, refuse_host, resolve
 
 
-@dataclass(frozen=True, slots=True)
-class TlsPolicy:
-    """Which certificates are good."""
+class TlsPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which certificates are good. Params of probes that shake hands begin with these."""
 
     server_name: str = ""
-    """Asked for (SNI) and looked for in the certificate; "" takes the host."""
+    """Asked for (SNI) and looked for in the certificate; "" takes the target's host."""
     verify: bool = True
+    """Whether a certificate that this PC would not accept is a failure."""
     ca_file: str = ""
     """PEM file of the issuers to trust; "" trusts the system's."""
 
-
-def refuse_server_name(name: str) -> None:
-    """Raise ValueError where a configured name is one that no certificate can have."""
-    if name and (expected := refuse_host(name, 0)):
-        raise ValueError(f"server_name {name!r}: {expected}")
+    def __post_init__(self) -> None:
+        """Refuse a name that no certificate can have."""
+        if self.server_name and (expected := refuse_host(self.server_name, 0)):
+            raise ValueError(f"server_name {self.server_name!r}: {expected}")
 
 
 async def open_channel(

@@ -72,7 +72,7 @@ class Hls:
     def __init__(self, params: HlsParams, env: Env) -> None:
         self._params = params
         self._env = env
-        self._policy = TlsPolicy("", params.verify, params.ca_file)
+        self._policy = TlsPolicy(verify=params.verify, ca_file=params.ca_file)
         self._progress: dict[tuple[str, str], Progress] = {}
 
     @classmethod

@@ -10,7 +10,7 @@ from yarl import URL
 
 from agent.probes.base import Env, Recorder, Target, TargetError, Value
 from agent.probes.fetch import NO_USER, USER_AGENT, exchange, redirected, refuse_url, request
-from agent.probes.handshake import TlsPolicy, refuse_server_name
+from agent.probes.handshake import TlsPolicy
 from agent.wire import Failure
 
 OURS = frozenset({"connection", "content-length", "expect", "transfer-encoding", "upgrade"})
@@ -62,7 +62,7 @@ class HttpParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Refuse headers that would break the request, and texts where no body is asked for."""
-        refuse_server_name(self.server_name)
+        TlsPolicy(server_name=self.server_name)  # refuses what no certificate can have
         for name, value in self.headers.items():
             if not TOKEN.fullmatch(name) or not value.isprintable():
                 raise ValueError(f"header {name!r}: expected a name and one printable line")
@@ -137,7 +137,7 @@ class Http:
             url,
             self._request(url, private=private),
             ip_version=params.ip_version,
-            tls=TlsPolicy(server_name, params.verify, params.ca_file),
+            tls=TlsPolicy(server_name=server_name, verify=params.verify, ca_file=params.ca_file),
             with_body=params.method != "HEAD",
         ) as response:
             head = await response.head()

@@ -3,16 +3,14 @@
 from contextlib import closing
 from typing import ClassVar, Literal
 
-from msgspec import Struct
-
 from agent.probes.base import Env, Recorder, Target, Value
 from agent.probes.channel import Channel
-from agent.probes.handshake import TlsPolicy, refuse_server_name, secure_channel, tls_context
+from agent.probes.handshake import TlsPolicy, secure_channel, tls_context
 from agent.probes.mail_talk import Smtp, imap, pop3
 from agent.probes.net import connect, refuse_host_port, resolve, split_host_port
 
 
-class MailParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MailParams(TlsPolicy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a check may say of a mail probe."""
 
     protocol: Literal["smtp", "submissions", "imaps", "pop3s"]
@@ -22,16 +20,10 @@ class MailParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of smtp: whether the session must become TLS; with `none` it is not asked for."""
     ip_version: Literal[0, 4, 6] = 0
     """Which addresses of a name count; 0 takes the first one, as the system orders them."""
-    server_name: str = ""
-    """Asked for (SNI) and looked for in the certificate; "" takes the target's host."""
-    verify: bool = True
-    """Whether a certificate that this PC would not accept is a failure."""
-    ca_file: str = ""
-    """PEM file of the issuers to trust; "" trusts the system's."""
 
     def __post_init__(self) -> None:
         """Refuse a name that no certificate can have, and STARTTLS where it has no meaning."""
-        refuse_server_name(self.server_name)
+        super().__post_init__()
         if self.protocol != "smtp" and self.starttls == "none":
             raise ValueError(
                 f"starttls: expected only with protocol smtp; {self.protocol} is always TLS"
@@ -66,7 +58,7 @@ class Mail:
         self._params = params
         self._env = env
         self._tls_comes = params.starttls == "required"
-        self._policy = TlsPolicy(params.server_name, params.verify, params.ca_file)
+        self._policy = params
 
     @classmethod
     def refuse_target(cls, name: str, params: MailParams) -> str:

@@ -57,7 +57,7 @@ class Ocsp:
     def __init__(self, params: OcspParams, env: Env) -> None:
         self._params = params
         self._env = env
-        self._policy = TlsPolicy("", params.verify, params.ca_file)
+        self._policy = TlsPolicy(verify=params.verify, ca_file=params.ca_file)
 
     @classmethod
     def refuse_target(cls, name: str, params: OcspParams) -> str:

@@ -8,10 +8,8 @@ import socket
 from contextlib import closing
 from typing import ClassVar, Literal
 
-from msgspec import Struct
-
 from agent.probes.base import Env, Recorder, Target, Value
-from agent.probes.handshake import TlsPolicy, open_channel, refuse_server_name
+from agent.probes.handshake import TlsPolicy, open_channel
 from agent.probes.net import bound_socket, refuse_host, refuse_host_port, resolve, split_host_port
 from agent.probes.sip_framing import MOST_BYTES, MalformedError, Stream, read_datagram
 from agent.probes.sip_message import (
@@ -31,7 +29,7 @@ REFUSING = frozenset({403, 404, 408, 410, 480, *range(500, 700)})
 MOST_MESSAGES = 64  # without a final answer among them: a flood, which must not hold the loop
 
 
-class SipParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SipParams(TlsPolicy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a check may say of a SIP probe."""
 
     transport: Literal["udp", "tcp", "tls"] = "udp"
@@ -39,16 +37,10 @@ class SipParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Host of the SIP URI that is asked about; "" takes the target's."""
     ip_version: Literal[0, 4, 6] = 0
     """Which addresses of a name count; 0 takes the first one, as the system orders them."""
-    server_name: str = ""
-    """Of TLS: asked for (SNI) and looked for in the certificate; "" takes the target's host."""
-    verify: bool = True
-    """Of TLS: whether a certificate that this PC would not accept is a failure."""
-    ca_file: str = ""
-    """Of TLS: PEM file of the issuers to trust; "" trusts the system's."""
 
     def __post_init__(self) -> None:
         """Refuse names that no server can have."""
-        refuse_server_name(self.server_name)
+        super().__post_init__()
         if self.domain and (expected := refuse_host(self.domain, 0)):
             raise ValueError(f"domain {self.domain!r}: {expected}")
 
@@ -147,7 +139,7 @@ class Sip:
             host=host,
             port=port,
             ip_version=params.ip_version,
-            tls=TlsPolicy(params.server_name, params.verify, params.ca_file) if secure else None,
+            tls=params if secure else None,
         )
         if channel is None:
             return

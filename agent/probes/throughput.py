@@ -6,14 +6,14 @@ from contextlib import asynccontextmanager, closing
 from typing import Annotated, ClassVar, Literal
 
 from aiohttp.http import RawResponseMessage
-from msgspec import Meta, Struct
+from msgspec import Meta
 from yarl import URL
 
 from agent.probes.base import Env, ProbeError, Recorder, Target, Value
 from agent.probes.carry import receive, transmit
 from agent.probes.channel import Channel
 from agent.probes.fetch import USER_AGENT, refuse_url, request
-from agent.probes.handshake import TlsPolicy, open_channel, refuse_server_name
+from agent.probes.handshake import TlsPolicy, open_channel
 from agent.probes.meter import Meter
 from agent.probes.response import Response
 from agent.wire import Failure, Slot
@@ -21,7 +21,7 @@ from agent.wire import Failure, Slot
 ANSWER_SHARE = 0.1  # of a slot's time, kept for the server's answer
 
 
-class ThroughputParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ThroughputParams(TlsPolicy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a check may say of a throughput probe; the slot's own bounds bind as well."""
 
     direction: Literal["down", "up"]
@@ -34,16 +34,6 @@ class ThroughputParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Never taken more of the line than this, headers and all."""
     ip_version: Literal[0, 4, 6] = 0
     """Which addresses of a name count; 0 takes the first one, as the system orders them."""
-    server_name: str = ""
-    """Asked for (SNI) and looked for in the certificate; "" takes the URL's host."""
-    verify: bool = True
-    """Whether a certificate that this PC would not accept is a failure."""
-    ca_file: str = ""
-    """PEM file of the issuers to trust; "" trusts the system's."""
-
-    def __post_init__(self) -> None:
-        """Refuse a name that no certificate can have."""
-        refuse_server_name(self.server_name)
 
 
 class Throughput:
@@ -97,7 +87,7 @@ class Throughput:
     @asynccontextmanager
     async def _channel(self, target: Target, rec: Recorder) -> AsyncIterator[Channel | None]:
         params, url = self._params, URL(target.name)
-        tls = TlsPolicy(params.server_name, params.verify, params.ca_file)
+        tls = params
         channel = await open_channel(
             self._env,
             target,

@@ -3,28 +3,16 @@
 from contextlib import closing
 from typing import ClassVar, Literal
 
-from msgspec import Struct
-
 from agent.probes.base import Env, Recorder, Target, Value
-from agent.probes.handshake import TlsPolicy, open_channel, refuse_server_name
+from agent.probes.handshake import TlsPolicy, open_channel
 from agent.probes.net import refuse_host_port, split_host_port
 
 
-class TlsParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TlsParams(TlsPolicy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a check may say of a TLS probe."""
 
     ip_version: Literal[0, 4, 6] = 0
     """Which addresses of a name count; 0 takes the first one, as the system orders them."""
-    server_name: str = ""
-    """Asked for (SNI) and looked for in the certificate; "" takes the target's host."""
-    verify: bool = True
-    """Whether a certificate that this PC would not accept is a failure."""
-    ca_file: str = ""
-    """PEM file of the issuers to trust; "" trusts the system's."""
-
-    def __post_init__(self) -> None:
-        """Refuse a name that no certificate can have."""
-        refuse_server_name(self.server_name)
 
 
 class Tls:
@@ -45,7 +33,7 @@ class Tls:
     def __init__(self, params: TlsParams, env: Env) -> None:
         self._params = params
         self._env = env
-        self._policy = TlsPolicy(params.server_name, params.verify, params.ca_file)
+        self._policy = params
 
     @classmethod
     def refuse_target(cls, name: str, params: TlsParams) -> str:

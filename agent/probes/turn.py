@@ -5,10 +5,8 @@ import socket
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from msgspec import Struct
-
 from agent.probes.base import Env, ProbeError, Recorder, Target, TargetError, Value
-from agent.probes.handshake import TlsPolicy, open_channel, refuse_server_name
+from agent.probes.handshake import TlsPolicy, open_channel
 from agent.probes.net import bound_socket, refuse_host_port, resolve, split_host_port
 from agent.probes.stun_exchange import Conversation, OverStream, OverUdp
 from agent.probes.stun_message import (
@@ -30,7 +28,7 @@ GIVE_BACK = ((Attribute.LIFETIME, bytes(4)),)
 UNAUTHORIZED, STALE_NONCE = 401, 438
 
 
-class TurnParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TurnParams(TlsPolicy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a check may say of a TURN probe."""
 
     ip_version: Literal[0, 4, 6] = 0
@@ -42,16 +40,10 @@ class TurnParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Let the centre make both time-limited (expiry:site) where the server can: 148 PCs hold them."""
     password_file: str = ""
     """Its text is the user's password; read at each attempt, so that it can be renewed."""
-    server_name: str = ""
-    """Asked for (SNI) and looked for in the certificate; "" takes the target's host."""
-    verify: bool = True
-    """Whether a certificate that this PC would not accept is a failure."""
-    ca_file: str = ""
-    """PEM file of the issuers to trust; "" trusts the system's."""
 
     def __post_init__(self) -> None:
         """Refuse half of what a server wants to know, and a name that no certificate can have."""
-        refuse_server_name(self.server_name)
+        super().__post_init__()
         if bool(self.user) is not bool(self.password_file):
             raise ValueError("expected both user and password_file, or neither")
 
@@ -82,7 +74,7 @@ class Turn:
     def __init__(self, params: TurnParams, env: Env) -> None:
         self._params = params
         self._env = env
-        self._policy = TlsPolicy(params.server_name, params.verify, params.ca_file)
+        self._policy = params
 
     @classmethod
     def refuse_target(cls, name: str, params: TurnParams) -> str:
