@@ -21,11 +21,11 @@ from agent.wire.stamp_packet import (
     TOTALS,
     Totals,
     closing,
-    is_proven,
     media_tlvs,
     ntp,
     ntp_difference_ns,
     opening,
+    proven_answer,
     read_reply,
     read_totals,
     request,
@@ -158,9 +158,15 @@ class Sender:
             until = time.monotonic_ns() + int(OPEN_SECONDS * NS)
             while self._wait(until):
                 for data, _, _ in self._received():
-                    if is_proven(data, self._key) and _holds(data, LEASE):
+                    if self._is_opened_by(data):
                         return True
         return False
+
+    def _is_opened_by(self, data: bytes) -> bool:
+        try:
+            return proven_answer(data, LEASE, self._key) is not None
+        except ValueError:
+            return False
 
     def _send_all(self, start: int) -> None:
         tlvs = media_tlvs(self._stream.dscp, self._stream.udp_bytes)
@@ -240,9 +246,10 @@ class Sender:
         reply = read_reply(data)
         if reply.ssid != self._ssid:
             return
-        if _holds(data, TOTALS):
-            if is_proven(data, self._key):
-                self.seen.totals = read_totals(value_of(data, TOTALS) or b"")
+        if value_of(data, TOTALS) is not None:
+            told = proven_answer(data, TOTALS, self._key)
+            if told is not None:
+                self.seen.totals = read_totals(told)
             return
         if reply.seq >= len(self._t1) or len(data) != self._stream.udp_bytes:
             return
@@ -286,13 +293,6 @@ class Sender:
                 elif kind in {socket.IP_TOS, socket.IPV6_TCLASS}:
                     tos = value[0]
             found.append((data, t4, tos))
-
-
-def _holds(data: bytes, kind: int) -> bool:
-    try:
-        return value_of(data, kind) is not None
-    except ValueError:
-        return False
 
 
 def _prepare(sock: socket.socket, dscp: int) -> None:

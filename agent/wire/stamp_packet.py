@@ -160,6 +160,20 @@ def _proof(data: bytes | bytearray, key: bytes) -> bytes:
     return hmac.digest(key, covered, sha256)[:HMAC_BYTES]
 
 
+def proven_answer(data: bytes, kind: int, key: bytes) -> bytes | None:
+    """Return the value of a type's TLV that the reflector proved; None where it did not.
+
+    Our own proof thrown back at us is none: we set `UNRECOGNISED` under it, the reflector clears
+    it. ValueError on an overrun.
+    """
+    if not is_proven(data, key):
+        return None
+    for found, at, end in tlvs(data):
+        if found == kind:
+            return None if data[at] & UNRECOGNISED else bytes(data[at + TLV_BYTES : end])
+    return None
+
+
 def pack_totals(totals: Totals) -> bytes:
     """Return the value of the TLV that closes a session."""
     return _TOTALS.pack(totals.unique, totals.duplicates, totals.reflected, totals.drops)

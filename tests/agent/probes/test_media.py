@@ -1,6 +1,7 @@
 """A media session is held in its slot, both ways are measured apart, and nobody is believed blindly."""
 
 import asyncio
+import contextlib
 import socket
 import threading
 import time
@@ -15,8 +16,9 @@ from agent.probes.base import ProbeError, Recorder, Target
 from agent.probes.media import Media, MediaParams
 from agent.probes.media_sender import NS, plan
 from agent.wire import STREAMS, Failure
+from agent.wire.stamp_packet import TOTALS, closing
 from tests.agent.probes.attempts import open_files
-from tests.agent.probes.reflecting import a_slot, lying, reflecting
+from tests.agent.probes.reflecting import SESSION, a_slot, lying, reflecting
 from tests.agent.probes.tries import Tried
 from tests.programs import free_port
 from tests.waiting import until
@@ -278,6 +280,51 @@ async def test_totals_without_proof_are_ignored(env):
     assert rec.failure is None
     assert rec.values["media_loss_ratio.roundtrip"] == 0
     assert rec.counts["media_received_packets_total"] == 50
+
+
+async def test_an_echo_is_no_reflector(env):
+    """Our own proof comes back from whatever echoes: it opens nothing, and no media follows."""
+    sizes = []
+    ends = threading.Event()
+
+    def echo(sock):
+        while not ends.is_set():
+            with contextlib.suppress(TimeoutError):
+                data, sender = sock.recvfrom(2048)
+                sizes.append(len(data))
+                sock.sendto(data, sender)
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.settimeout(0.05)
+        thread = threading.Thread(target=echo, args=(sock,))
+        thread.start()
+        rec = await hold(env, sock.getsockname()[1])
+        ends.set()
+        thread.join(5)
+
+    assert rec.detail == "in phase open: the reflector does not answer"
+    assert sizes == [121] * 4
+
+
+async def test_a_question_thrown_back_is_no_count(env):
+    """Our own question for the totals, zeros under our proof, would move all loss to one direction."""
+    slot = a_slot()
+    own = closing(50, 0, SESSION, slot.key)
+    count = [0]
+
+    def lie(data, _):
+        count[0] += len(data) == 172
+        if data[45] == TOTALS:
+            return [own]
+        return [] if len(data) == 172 and count[0] % 5 == 0 and count[0] < 50 else [data]
+
+    with lying(lie) as port:
+        rec = await hold(env, port, slot=slot)
+
+    assert rec.values["media_loss_ratio.roundtrip"] == 9 / 50
+    assert rec.values["media_loss_ratio.forward"] == 0
+    assert rec.values["media_loss_ratio.backward"] == 9 / 50
 
 
 async def test_doubled_replies_are_counted_once(env):
