@@ -154,9 +154,13 @@ class Sender:
 
     def _open(self) -> bool:
         for _ in range(OPEN_TRIES):
+            if self._halted:
+                break
             self._sock.send(opening(ntp(time.time_ns()), self._ssid, self._lease, self._key))
             until = time.monotonic_ns() + int(OPEN_SECONDS * NS)
-            while self._wait(until):
+            while (now := time.monotonic_ns()) < until and not self._halted:
+                if not self._wait(min(until, now + NS // 20)):
+                    continue
                 for data, _, _ in self._received():
                     if self._is_opened_by(data):
                         return True

@@ -417,6 +417,19 @@ async def test_cancelled_it_leaves_nothing(env):
     assert open_files() == files
 
 
+async def test_cancelled_while_nobody_answers(env):
+    """A session that does not open yet lets go at once, too."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as hung:
+        hung.bind(("127.0.0.1", 0))
+        task = asyncio.create_task(hold(env, hung.getsockname()[1]))
+        await asyncio.sleep(0.05)
+        begun = time.monotonic()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert time.monotonic() - begun < 0.3
+
+
 @asynccontextmanager
 async def tried(_):
     """Reflect one session, and know nothing of another."""
