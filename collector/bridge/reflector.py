@@ -35,6 +35,8 @@ SO_RCVBUFFORCE = 33
 IP_RECVTTL = 12
 IPV6_RECVHOPLIMIT = 51
 IPV6_HOPLIMIT = 52
+_TOS = {(socket.IPPROTO_IP, socket.IP_TOS), (socket.IPPROTO_IPV6, socket.IPV6_TCLASS)}
+_TTL = {(socket.IPPROTO_IP, socket.IP_TTL), (socket.IPPROTO_IPV6, IPV6_HOPLIMIT)}
 _STAMP = struct.Struct("@qq")
 _INT = struct.Struct("@i")
 _ANCILLARY_BYTES = 256
@@ -113,10 +115,6 @@ class Reflector:
         self.drops = 0
         """Packets the socket lost because nobody fetched them in time."""
         self._ends = False
-        six = family == socket.AF_INET6
-        self._level = socket.IPPROTO_IPV6 if six else socket.IPPROTO_IP
-        self._tos = socket.IPV6_TCLASS if six else socket.IP_TOS
-        self._ttl = IPV6_HOPLIMIT if six else socket.IP_TTL
 
     def run(self) -> None:
         """Answer until closed."""
@@ -125,7 +123,6 @@ class Reflector:
 
     def _run(self) -> None:
         sock, sessions = self._sock, self.sessions
-        level, tos_kind = self._level, self._tos
         rounds = 0.0
         while not self._ends:
             now = time.time()
@@ -141,7 +138,7 @@ class Reflector:
             if reply is not None:
                 mark = _INT.pack(asked_dscp(reply) << 2)
                 try:
-                    sock.sendmsg((reply,), ((level, tos_kind, mark),), 0, address)
+                    sock.sendmsg((reply,), ((*_tos_of(address[0]), mark),), 0, address)
                 except OSError as exc:  # its address cannot be reached: as if the reply were lost
                     log.debug("reply not sent to=%s error=%s", address, exc)
 
@@ -159,12 +156,19 @@ class Reflector:
                 arrived = seconds * 1_000_000_000 + nanoseconds
             elif level == socket.SOL_SOCKET and kind == SO_RXQ_OVFL:
                 self.drops = int.from_bytes(value[:4], "little")
-            elif level == self._level and kind == self._tos:
+            elif (level, kind) in _TOS:
                 tos = value[0]
-            elif level == self._level and kind == self._ttl:
+            elif (level, kind) in _TTL:
                 ttl = value[0]
         now = time.time_ns()
         return Datagram(data, address, arrived or now, now, tos, ttl, self.drops)
+
+
+def _tos_of(host: str) -> tuple[int, int]:
+    """Return which option marks what is sent to an address."""
+    if ":" in host and not host.startswith("::ffff:"):
+        return socket.IPPROTO_IPV6, socket.IPV6_TCLASS
+    return socket.IPPROTO_IP, socket.IP_TOS
 
 
 def _open(family: int, listen: ListenAt) -> socket.socket:
@@ -179,9 +183,9 @@ def _open(family: int, listen: ListenAt) -> socket.socket:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1)
             sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1)
-        else:
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
-            sock.setsockopt(socket.IPPROTO_IP, IP_RECVTTL, 1)
+        # Of IPv6's sockets too: "::" hears IPv4 as well, whose marks come as IPv4's.
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
+        sock.setsockopt(socket.IPPROTO_IP, IP_RECVTTL, 1)
         # The kernel's own time-out of a read: no poll() before each.
         half = struct.pack("@qq", 0, 500_000)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, half)

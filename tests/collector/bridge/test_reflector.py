@@ -47,11 +47,12 @@ def reflecting(host="127.0.0.1"):
         assert not thread.is_alive()
 
 
-@pytest.fixture(params=["127.0.0.1", "::1"])
+@pytest.fixture(params=[("127.0.0.1",) * 2, ("::1",) * 2, ("::", "127.0.0.1")], ids=" ".join)
 def pair(request):
     """Return a reflector and a socket connected to it, marked as sound."""
-    with reflecting(request.param) as reflector:
-        six = ":" in request.param
+    listens, host = request.param
+    with reflecting(listens) as reflector:
+        six = ":" in host
         with socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM) as sock:
             if six:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, 46 << 2)
@@ -62,7 +63,7 @@ def pair(request):
                 sock.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
                 sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 33)
             sock.settimeout(5)
-            sock.connect((request.param, reflector.address[1]))
+            sock.connect((host, reflector.address[1]))
             yield reflector, sock
 
 
