@@ -213,12 +213,13 @@ def _mind_validity(seen: Seen, rec: Recorder) -> None:
         if late > MAX_LATENESS_SECONDS:
             raise ProbeError(f"this PC is too busy: packets left {late * 1e3:.0f} ms late")
     theirs = seen.totals.drops if seen.totals else 0
-    rec.value("media_socket_drops", seen.own_drops, "agent")
+    ours = seen.own_drops + seen.unsent
+    rec.value("media_socket_drops", ours, "agent")
     if seen.totals:
         rec.value("media_socket_drops", theirs, "reflector")
-    if seen.own_drops or theirs:
-        whose = "this PC" if seen.own_drops else "the reflector's machine"
-        raise ProbeError(f"{whose} is too busy: it lost {seen.own_drops or theirs} packets itself")
+    if ours or theirs:
+        whose = "this PC" if ours else "the reflector's machine"
+        raise ProbeError(f"{whose} is too busy: it lost {ours or theirs} packets itself")
     if abs(seen.clock_step_ns) > MAX_CLOCK_STEP_SECONDS * NS:
         raise ProbeError(f"this PC's clock was set by {seen.clock_step_ns / NS:+.3f} s meanwhile")
 

@@ -8,7 +8,6 @@ import select
 import socket
 import time
 from bisect import bisect
-from contextlib import suppress
 from struct import Struct as Layout
 from typing import Literal
 
@@ -48,7 +47,7 @@ STRAGGLER_SECONDS = 2.0
 MAX_STRAGGLER_SECONDS = 5.0
 OVERLOAD_SECONDS = 2.0
 OVERLOAD_RATIO = 0.1
-RECEIVE_BUFFER_BYTES = 1 << 20
+BUFFER_BYTES = 1 << 20
 SO_TIMESTAMPNS = 35
 SO_RXQ_OVFL = 40
 NS = 1_000_000_000
@@ -95,6 +94,8 @@ class Seen(Struct, kw_only=True):
     trips: list[Trip] = []
     totals: Totals | None = None
     own_drops: int = 0
+    unsent: int = 0
+    """Packets that the PC's own queue had no room for."""
     lateness_ns: list[int] = []
     """Of each packet: how much later than planned it left."""
     clock_step_ns: int = 0
@@ -184,8 +185,8 @@ class Sender:
             if now >= due:
                 t1 = time.time_ns()
                 stamp = ntp(t1)
+                seen.unsent += not self._send(request(at, stamp, self._ssid, tlvs))
                 self._t1.append((t1, stamp))
-                self._send(request(at, stamp, self._ssid, tlvs))
                 seen.lateness_ns.append(now - due)
                 at += 1
                 continue
@@ -198,9 +199,13 @@ class Sender:
                 if self._is_overloaded(now - start):
                     seen.stopped = "overload"
 
-    def _send(self, packet: bytes) -> None:
-        with suppress(BlockingIOError):  # the PC's own queue is full: as lost as on the way
+    def _send(self, packet: bytes) -> bool:
+        """Send; whether the PC's own queue had room."""
+        try:
             self._sock.send(packet)
+        except BlockingIOError:
+            return False
+        return True
 
     def _is_overloaded(self, elapsed: int) -> bool:
         """Whether of what was sent from three to one seconds ago more than a tenth is missing."""
@@ -301,7 +306,8 @@ class Sender:
 
 def _prepare(sock: socket.socket, dscp: int) -> None:
     """Mark what leaves and ask the kernel for what arrives with each packet."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)  # a whole key frame fits
     sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     sock.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
     if sock.family == socket.AF_INET6:

@@ -371,6 +371,31 @@ async def test_a_busy_pc_voids_the_run(env, monkeypatch):
         await hold(env, reflector.address[1])
 
 
+async def test_packets_without_room_in_the_own_queue_void_the_run(env, monkeypatch):
+    """What never left the PC was not lost by the line."""
+
+    class Full(socket.socket):
+        sent = 0
+
+        def send(self, data):
+            Full.sent += len(data) == 172
+            if len(data) == 172 and Full.sent % 10 == 0:
+                raise BlockingIOError
+            return super().send(data)
+
+    def full(*_):
+        sock = Full(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.setblocking(False)
+        return sock
+
+    monkeypatch.setattr(module, "bound_socket", full)
+    with (
+        reflecting() as reflector,
+        pytest.raises(ProbeError, match=r"^this PC is too busy: it lost 5 packets itself$"),
+    ):
+        await hold(env, reflector.address[1])
+
+
 async def test_drops_of_the_reflector_void_the_run(env):
     """What the reflector's socket lost is not the network's."""
     with reflecting() as reflector:
