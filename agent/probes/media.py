@@ -206,6 +206,8 @@ async def _in_a_thread(sender: Sender) -> Figures:
 
 def _mind_validity(seen: Seen, rec: Recorder) -> None:
     """Raise ProbeError where it was not the network that was measured."""
+    if seen.stopped == "standstill":
+        raise ProbeError("this PC stood still or slept for more than a second meanwhile")
     lateness = sorted(seen.lateness_ns)
     if lateness:
         late = lateness[int(0.99 * (len(lateness) - 1))] / NS

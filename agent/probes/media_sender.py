@@ -37,6 +37,8 @@ KEY_FRAME_SIZE = 8
 RAMP_SECONDS = 3
 RAMP_DIVISOR = 4
 """Pictures begin with a quarter of their load: a line that cannot carry it shows that early."""
+STANDSTILL_SECONDS = 1.0
+"""Who is so far behind does not catch up: all of it would leave at once, perhaps after the slot."""
 OPEN_TRIES = 4
 OPEN_SECONDS = 0.3
 UNANSWERED_SECONDS = 1.0
@@ -53,6 +55,11 @@ SO_RXQ_OVFL = 40
 NS = 1_000_000_000
 _STAMP = Layout("@qq")
 _MAX_BYTES = 2_048
+
+
+def boot_ns() -> int:
+    """Return nanoseconds since the machine started, sleep included: a slot goes by meanwhile."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def plan(stream: Stream, *, seconds: float, in_frames: bool) -> list[int]:
@@ -100,7 +107,7 @@ class Seen(Struct, kw_only=True):
     """Of each packet: how much later than planned it left."""
     clock_step_ns: int = 0
     """How far the wall clock was set meanwhile."""
-    stopped: Literal["", "unanswered", "overload", "broken"] = ""
+    stopped: Literal["", "unanswered", "overload", "standstill", "broken"] = ""
     """Why it ended before its time."""
     broken_by: OSError | None = None
     open_seconds: float = 0.0
@@ -133,23 +140,23 @@ class Sender:
 
     def run(self) -> None:
         """Open, send, listen, close. OSError flies while nothing has been measured yet."""
-        begun = time.monotonic_ns()
+        begun = boot_ns()
         wall_offset = time.time_ns() - begun
         self.seen.opened = self._open()
-        opened = time.monotonic_ns()
+        opened = boot_ns()
         self.seen.open_seconds = (opened - begun) / NS
         if not self.seen.opened or self._halted:
             return
         try:
             self._send_all(opened)
-            sent = time.monotonic_ns()
+            sent = boot_ns()
             self.seen.media_seconds = (sent - opened) / NS
             self._close(sent)
-            self.seen.close_seconds = (time.monotonic_ns() - sent) / NS
+            self.seen.close_seconds = (boot_ns() - sent) / NS
         except OSError as exc:  # what was seen till then stands
             self.seen.stopped = "broken"
             self.seen.broken_by = exc
-        step = time.time_ns() - time.monotonic_ns() - wall_offset
+        step = time.time_ns() - boot_ns() - wall_offset
         self.seen.clock_step_ns = step
         self.seen.sent = len(self._t1)
 
@@ -158,8 +165,8 @@ class Sender:
             if self._halted:
                 break
             self._sock.send(opening(ntp(time.time_ns()), self._ssid, self._lease, self._key))
-            until = time.monotonic_ns() + int(OPEN_SECONDS * NS)
-            while (now := time.monotonic_ns()) < until and not self._halted:
+            until = boot_ns() + int(OPEN_SECONDS * NS)
+            while (now := boot_ns()) < until and not self._halted:
                 if not self._wait(min(until, now + NS // 20)):
                     continue
                 for data, _, _ in self._received():
@@ -181,7 +188,10 @@ class Sender:
         at = 0
         while at < len(moments) and not self._halted and not seen.stopped:
             due = start + moments[at]
-            now = time.monotonic_ns()
+            now = boot_ns()
+            if now - due > STANDSTILL_SECONDS * NS:
+                seen.stopped = "standstill"
+                break
             if now >= due:
                 t1 = time.time_ns()
                 stamp = ntp(t1)
@@ -221,7 +231,7 @@ class Sender:
         )
         asked = 0
         while not self._halted:
-            now = time.monotonic_ns()
+            now = boot_ns()
             if asked < CLOSE_TRIES and now >= sent_at + (asked + 1) * CLOSE_EVERY_SECONDS * NS:
                 stamp = ntp(time.time_ns())
                 self._send(closing(len(self._moments) + asked, stamp, self._ssid, self._key))
@@ -241,7 +251,7 @@ class Sender:
         )
 
     def _wait(self, until: int) -> bool:
-        left = max(0, until - time.monotonic_ns())
+        left = max(0, until - boot_ns())
         return left > 0 and bool(select.select([self._sock], [], [], left / NS)[0])
 
     def _take(self, now: int) -> None:

@@ -371,6 +371,20 @@ async def test_a_busy_pc_voids_the_run(env, monkeypatch):
         await hold(env, reflector.address[1])
 
 
+async def test_a_pc_that_slept_does_not_catch_up(env, monkeypatch):
+    """What it slept through is not sent at once, into somebody else's slot."""
+    real, begun = media_sender.boot_ns, time.monotonic()
+    monkeypatch.setattr(
+        media_sender, "boot_ns", lambda: real() + (3 * NS if time.monotonic() > begun + 0.4 else 0)
+    )
+    with reflecting() as reflector:
+        with pytest.raises(
+            ProbeError, match=r"^this PC stood still or slept for more than a second meanwhile$"
+        ):
+            await hold(env, reflector.address[1], seconds=10.0)
+        assert 0 < reflector.sessions.reflected < 40
+
+
 async def test_packets_without_room_in_the_own_queue_void_the_run(env, monkeypatch):
     """What never left the PC was not lost by the line."""
 
