@@ -52,6 +52,8 @@ OVERLOAD_RATIO = 0.1
 BUFFER_BYTES = 1 << 20
 SO_TIMESTAMPNS = 35
 SO_RXQ_OVFL = 40
+IP_MTU_DISCOVER = 10
+IP_PMTUDISC_DONT = 0
 NS = 1_000_000_000
 _STAMP = Layout("@qq")
 _MAX_BYTES = 2_048
@@ -324,5 +326,7 @@ def _prepare(sock: socket.socket, dscp: int) -> None:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, dscp << 2)
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1)
     else:
+        # Routers may cut packets, as they may cut a telephone's; else their word ends the session.
+        sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)

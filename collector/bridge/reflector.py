@@ -32,6 +32,8 @@ ROUND_SECONDS = 1.0
 SO_TIMESTAMPNS = 35
 SO_RXQ_OVFL = 40
 SO_RCVBUFFORCE = 33
+IP_MTU_DISCOVER = 10
+IP_PMTUDISC_DONT = 0
 IP_RECVTTL = 12
 IPV6_RECVHOPLIMIT = 51
 IPV6_HOPLIMIT = 52
@@ -186,6 +188,7 @@ def _open(family: int, listen: ListenAt) -> socket.socket:
         # Of IPv6's sockets too: "::" hears IPv4 as well, whose marks come as IPv4's.
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
         sock.setsockopt(socket.IPPROTO_IP, IP_RECVTTL, 1)
+        sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)  # as the agents do
         # The kernel's own time-out of a read: no poll() before each.
         half = struct.pack("@qq", 0, 500_000)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, half)

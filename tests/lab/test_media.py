@@ -20,7 +20,7 @@ from agent.probes.net import SystemResolver
 from agent.wire import Failure
 from tests.agent.probes.reflecting import a_slot, reflecting
 from tests.lab.cable import Both, Cable, cable
-from tests.lab.namespaces import inside, ip, namespaces, nft
+from tests.lab.namespaces import inside, ip, namespaces, nft, sysctl
 from tests.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -266,3 +266,27 @@ async def test_a_line_that_breaks_ends_the_session_within_a_second(env):
     assert took < 4.5  # one second to notice, two to wait for stragglers
     assert rec.counts["media_sent_packets_total"] < 100 + 75
     assert rec.facts["loss_forward"].endswith("the reflector's count is missing")
+
+
+async def test_a_narrow_way_cuts_packets_and_loses_none(env):
+    """Behind a router whose next link bears 1200 bytes, pictures come in pieces, both ways."""
+    with namespaces("here", "router", "there") as (here, router, there), ExitStack() as stack:
+        ip(f"link add wan type veth peer name near netns {router}\nlink set wan up\n", here)
+        ip(f"link add far mtu 1200 type veth peer name lan mtu 1200 netns {there}\n", router)
+        ip("link set near up\nlink set far up\n", router)
+        ip("link set lan up\n", there)
+        ip("addr add 10.7.1.1/24 dev wan\nroute add default via 10.7.1.9\n", here)
+        ip("addr add 10.7.1.9/24 dev near\naddr add 10.7.2.9/24 dev far\n", router)
+        ip("addr add 10.7.2.2/24 dev lan\nroute add default via 10.7.2.9\n", there)
+        with inside(router):
+            sysctl("ipv4/ip_forward", "1")
+        with inside(there):
+            reflector = stack.enter_context(reflecting("10.7.2.2"))
+        rec = Recorder()
+        target = Target(f"10.7.2.2:{reflector.address[1]}", slot=a_slot("720p"))
+        with inside(here), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "MAX_LATENESS_SECONDS", 1.0)
+            await Media(MediaParams(stream="720p", seconds=2.0), env).run(target, rec)
+
+    assert (rec.failure, rec.detail) == (None, "")
+    assert rec.values["media_loss_ratio.roundtrip"] == 0
