@@ -161,7 +161,7 @@ class Media:
         _report(figures, rec)
         if not self._stream.frames_per_second:
             _rate(figures, rec)
-        _mind_validity(seen, rec)
+        _mind_validity(seen, figures, rec)
         if seen.stopped == "broken" and seen.broken_by is not None:
             rec.fail(*classify(seen.broken_by))
         elif seen.stopped == "overload":
@@ -204,7 +204,7 @@ async def _in_a_thread(sender: Sender) -> Figures:
         thread.join()
 
 
-def _mind_validity(seen: Seen, rec: Recorder) -> None:
+def _mind_validity(seen: Seen, figures: Figures, rec: Recorder) -> None:
     """Raise ProbeError where it was not the network that was measured."""
     if seen.stopped == "standstill":
         raise ProbeError("this PC stood still or slept for more than a second meanwhile")
@@ -224,6 +224,10 @@ def _mind_validity(seen: Seen, rec: Recorder) -> None:
         raise ProbeError(f"{whose} is too busy: it lost {ours or theirs} packets itself")
     if abs(seen.clock_step_ns) > MAX_CLOCK_STEP_SECONDS * NS:
         raise ProbeError(f"this PC's clock was set by {seen.clock_step_ns / NS:+.3f} s meanwhile")
+    if figures.clock_step_seconds > MAX_CLOCK_STEP_SECONDS:
+        raise ProbeError(
+            f"the reflector's clock was set by {figures.clock_step_seconds:.3f} s or more meanwhile"
+        )
 
 
 def _report(figures: Figures, rec: Recorder) -> None:

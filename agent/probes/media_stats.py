@@ -15,6 +15,9 @@ LATE_SECONDS = 0.060
 MIN_SKEW_SECONDS = 10.0
 """In a shorter session, clocks part by less than is worth taking out: 50 ppm are 0.5 ms."""
 
+MAX_SKEW = 500e-6
+"""Of a clock that nobody sets: what adjtimex(2) allows a kernel."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trip:
@@ -92,6 +95,8 @@ class Figures:
     """Without the reflector's own time."""
     skew: float
     """By how much the reflector's clock ran faster, as taken out of the variation; 0: not at all."""
+    clock_step_seconds: float
+    """By how much a clock was set meanwhile, at least; what its own skew cannot explain."""
     ttl: int | None
     """That of most packets as they reached the reflector."""
 
@@ -137,6 +142,7 @@ def measure(
         ),
         rtt=Delays(rtts) if rtts else None,
         skew=skew,
+        clock_step_seconds=_clock_step(replies),
         ttl=_usual(trip.forward_ttl for trip in arrived),
     )
 
@@ -173,6 +179,21 @@ def clock_skew(there: Sequence[tuple[int, int]], back: Sequence[tuple[int, int]]
     if forward * backward <= 0:
         return 0.0
     return copysign(min(abs(forward), abs(backward)), forward)
+
+
+def _clock_step(replies: Sequence[Trip]) -> float:
+    """Return by how many seconds the clocks' difference must have changed beyond all skew.
+
+    No packet takes less than no time: each bounds the difference from above on its way there and
+    from below on its way back, and one difference has to be within the bounds of all.
+    """
+    if not replies:
+        return 0.0
+    changed = max(trip.t3 - trip.t4 for trip in replies) - min(
+        trip.t2 - trip.t1 for trip in replies
+    )
+    lasted = max(trip.t4 for trip in replies) - min(trip.t1 for trip in replies)
+    return max(0.0, changed - MAX_SKEW * lasted) / 1e9
 
 
 def _slope(points: Sequence[tuple[int, int]]) -> float:

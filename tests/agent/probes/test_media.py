@@ -440,6 +440,25 @@ async def test_a_clock_that_was_set_voids_the_run(env, monkeypatch):
         await hold(env, reflector.address[1])
 
 
+async def test_a_reflectors_clock_that_was_set_voids_the_run(env):
+    """Its stamps jump: no path varies so, and both directions would seem to."""
+    with reflecting() as reflector:
+        task = asyncio.create_task(hold(env, reflector.address[1]))
+        await until(lambda: reflector.sessions.reflected >= 20, what="media flows")
+        answer = reflector.sessions.answer
+
+        def later(got):
+            got.arrived_ns += 7 * NS
+            got.now_ns += 7 * NS
+            return answer(got)
+
+        reflector.sessions.answer = later
+        with pytest.raises(
+            ProbeError, match=r"^the reflector's clock was set by [67]\.\d+ s or more"
+        ):
+            await task
+
+
 async def test_cancelled_it_leaves_nothing(env):
     """The thread has ended and the socket is closed when the runner's deadline cuts it off."""
     files, threads = open_files(), threading.active_count()

@@ -335,3 +335,29 @@ def test_a_long_session_is_measured_in_no_time():
 
     assert time.process_time() - start < 0.8
     assert found.skew == pytest.approx(30e-6, rel=0.1)
+
+
+@pytest.mark.parametrize("step", [-300, 300])
+def test_a_clock_that_was_set_is_found(step):
+    """The other clock jumps at half time: at least so much as exceeds the round trip is certain."""
+    trips, totals = session(1_000)
+    trips = [
+        replace(trip, t2=trip.t2 + step * MS, t3=trip.t3 + step * MS) if trip.seq >= 500 else trip
+        for trip in trips
+    ]
+
+    assert measure(trips, 1_000, totals).clock_step_seconds == pytest.approx(0.27, abs=0.001)
+
+
+@given(FATES, st.integers(-500, 500))
+def test_no_path_looks_like_a_clock_that_was_set(fates, ppm):
+    """Whatever is delayed or lost, and however a clock runs that nobody sets."""
+    found = measured(
+        len(fates),
+        gap=500 * MS,
+        there=lambda seq: fates[seq][0],
+        back=lambda seq: fates[seq][1],
+        skew=ppm * 1e-6,
+    )
+
+    assert found.clock_step_seconds == 0
