@@ -1,11 +1,17 @@
 """Reflectors for the media probe to meet: the real one in a thread, and liars."""
 
+import asyncio
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
+
+from agent.probes import media, media_sender
+from agent.probes.base import Recorder, Target
+from agent.probes.media import Media, MediaParams
 from agent.wire import STREAMS, Slot
 from collector.bridge.lease import grant
 from collector.bridge.reflector import ListenAt, Reflector
@@ -40,6 +46,24 @@ def a_slot(stream: str = "g711", *, seconds: float = 60.0, **changes) -> Slot:
         "key": key,
     }
     return Slot(**{**bounds, **changes})
+
+
+async def hold(env, port, *, slot=None, host="127.0.0.1", deadline=15.0, **params):
+    """Hold one session and return what was recorded; ProbeError and OSError fly."""
+    params = {"seconds": 1.0, **params}
+    slot = slot or a_slot(params.get("stream", "g711"))
+    rec = Recorder()
+    target = Target(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", slot=slot)
+    async with asyncio.timeout(deadline):
+        await Media(MediaParams(**params), env).run(target, rec)
+    return rec
+
+
+def pardon(patch: pytest.MonkeyPatch) -> None:
+    """Wait for stragglers as long as a loopback needs, and pardon a busy machine its lateness."""
+    patch.setattr(media_sender, "STRAGGLER_SECONDS", 0.4)
+    patch.setattr(media_sender, "CLOSE_EVERY_SECONDS", 0.1)
+    patch.setattr(media, "MAX_LATENESS_SECONDS", 1.0)
 
 
 @contextmanager
