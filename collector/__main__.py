@@ -11,15 +11,18 @@ from pathlib import Path
 
 from agent import VERSION
 from agent.strict import ConfigError
+from collector.backup import JOURNAL, BackupError, backup, restore
 from collector.bridge import reflector
 from collector.bridge.rehearsal_command import Command
 from collector.bridge.rehearsals import RehearsalError
 from collector.config import read_collector_file
 from collector.evidence_export import ExportError, export
 from collector.ingest.access import Access, AccessError
+from collector.ingest.chain import verify
 from collector.inventory.load import load
 from collector.inventory.problems import FolderError
 from collector.inventory.report import report
+from collector.lock import InUseError
 from collector.serve import StartError, serve
 from collector.wall.locale import TEXTS
 
@@ -28,6 +31,18 @@ DEFAULT_FILE = Path("/etc/thongsuot/collector.yml")
 DEFAULT_REFLECTOR_FILE = Path("/etc/thongsuot/reflector.yml")
 GRACE_HOURS = 24.0
 _TIME_HELP = "the province's time: 2025-07-01 or 2025-07-01T09:30"
+
+
+_TOLD = (
+    AccessError,
+    BackupError,
+    ExportError,
+    InUseError,
+    OSError,
+    RehearsalError,
+    StartError,
+    sqlite3.Error,
+)
 
 
 def main() -> None:
@@ -42,7 +57,7 @@ def main() -> None:
     except (ConfigError, FolderError) as exc:
         print(exc, file=sys.stderr)
         sys.exit(CONFIGURATION)
-    except (AccessError, ExportError, RehearsalError, StartError, sqlite3.Error, OSError) as exc:
+    except _TOLD as exc:
         print(exc, file=sys.stderr)
         sys.exit(FAILED)
     except KeyboardInterrupt:
@@ -122,7 +137,30 @@ def _parser() -> argparse.ArgumentParser:
     rehearse.add_argument("--lang", choices=("vi", "en"), default="vi")
     rehearse.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
 
-    for command in (run, add, rotate, revoke, listing, evidence, rehearse):
+    check_journal = commands.add_parser(
+        "verify", help="follow the journal's chain of hashes; the collector may run meanwhile"
+    )
+    check_journal.add_argument(
+        "folder", type=Path, nargs="?", metavar="DIR", help="a backup, in place of what runs"
+    )
+    check_journal.set_defaults(command=_verify)
+
+    save = commands.add_parser(
+        "backup", help="copy all state to a new folder; the collector may run meanwhile"
+    )
+    save.add_argument("folder", type=Path, metavar="OUT", help="the folder to make")
+    save.set_defaults(command=_backup)
+
+    put_back = commands.add_parser(
+        "restore", help="put a backup into the empty state directory of a stopped collector"
+    )
+    put_back.add_argument("folder", type=Path, metavar="DIR", help="the backup")
+    put_back.set_defaults(command=_restore)
+
+    for command in (
+        *(run, add, rotate, revoke, listing, evidence, rehearse),
+        *(check_journal, save, put_back),
+    ):
         command.add_argument("-c", "--config", type=Path, default=DEFAULT_FILE, metavar="FILE")
     return parser
 
@@ -177,6 +215,39 @@ def _evidence(arguments: argparse.Namespace) -> int:
         as_json=arguments.json,
     )
     print(said, end="")
+    return OK
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    folder = arguments.folder or read_collector_file(arguments.config).state_directory
+    path = folder / JOURNAL
+    found = verify(path)
+    if found.first is None:
+        print(f"{path}: no entries")
+    else:
+        print(f"{path}: {found.entries} entries, {found.first} to {found.last}")
+    if found.broken:
+        print(f"not what was written, or missing: {found.broken}, the first is {found.broken_at}")
+    return FAILED if found.broken else OK
+
+
+def _backup(arguments: argparse.Namespace) -> int:
+    state = read_collector_file(arguments.config).state_directory
+    made = backup(state, arguments.folder, time.time())
+    size = sum(file.size for file in made.files) / 1e6
+    print(f"{arguments.folder}: {size:.1f} MB, journal up to entry {made.newest_entry}")
+    return OK
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    state = read_collector_file(arguments.config).state_directory
+    made = restore(arguments.folder, state, time.time())
+    print(
+        f"{state}: as of {_minute(made.made_at)}, journal up to entry {made.newest_entry}\n"
+        "What agents handed over after that, they have deleted: it is lost, and the ledger names it.\n"
+        "Tokens made since then are unknown, tokens revoked since then are valid again:"
+        " see thongsuot-collector agent list."
+    )
     return OK
 
 

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -103,6 +104,12 @@ class AgentConfigs:
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+
+def forget_versions(path: Path) -> None:
+    """Let every configuration get a number of its own: agents were told higher ones than we know."""
+    with closing(open_database(path, _SCHEMA)) as database:
+        database.execute("DELETE FROM agent_configs")
 
 
 def by_profile(config: AgentConfig, profile: Profile, default: Profile) -> AgentConfig:

@@ -58,7 +58,7 @@ class Beat:
         self._own = own
         self._wall = wall
         self._unsaved: dict[str, Change] = {}
-        self._conflicts = 0
+        self._conflicts = self._checked = self._broken = 0
         self._unknown_series = 0
         self._failing = False
         self._clocks_differ = 0.0
@@ -137,7 +137,14 @@ class Beat:
 
     def _count(self) -> None:
         """Bring our own counters up to what the rooms below have counted."""
-        conflicts, unknown = self._journal.conflicts, self._fleet.unknown_series
+        journal, own = self._journal, self._own
+        for name, reader in journal.readers.items():
+            own.journal_unread.labels(name).set(journal.newest_id - reader.done)
+            own.journal_reader_lost.labels(name).set(reader.lost)
+        own.journal_checked.inc(journal.checked - self._checked)
+        own.journal_broken.inc(journal.broken - self._broken)
+        self._checked, self._broken = journal.checked, journal.broken
+        conflicts, unknown = journal.conflicts, self._fleet.unknown_series
         self._own.conflicts.inc(conflicts - self._conflicts)
         self._own.unknown_series.inc(unknown - self._unknown_series)
         self._conflicts, self._unknown_series = conflicts, unknown

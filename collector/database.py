@@ -22,6 +22,16 @@ class Database(sqlite3.Connection):
                 self.execute("ROLLBACK")
             raise
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Read inside as of one moment, whatever is written meanwhile."""
+        self.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self.in_transaction:
+                self.execute("ROLLBACK")
+
     def pragma(self, name: str) -> int:
         """Return a number SQLite knows about itself."""
         (value,) = self.execute(f"PRAGMA {name}").fetchone()

@@ -12,6 +12,9 @@ from collector.ingest.journal import Journal
 
 REMOVE_SECONDS = 3_600.0
 SAVE_USED_SECONDS = 60.0
+CHECK_SECONDS = 5.0
+CHECK_FOR_SECONDS = 0.05
+"""Of these five seconds, the chain is followed for so long: some millions of entries a day."""
 _DAY = 86_400.0
 
 
@@ -19,7 +22,10 @@ _DAY = 86_400.0
 def housekeeping(
     journal: Journal, access: Access, keep: Keep, wall: Callable[[], float]
 ) -> Iterator[None]:
-    """Keep the journal within its bounds each hour, note the tokens' use each minute."""
+    """Keep the journal within its bounds each hour, note the tokens' use each minute.
+
+    And follow the journal's chain, a little at a time, so that what rots is known in time.
+    """
 
     # At the end the scheduler cancels what runs, and would report that as a failed job.
     async def save_used() -> None:
@@ -33,12 +39,17 @@ def housekeeping(
                 max_bytes=int(keep.gigabytes * 1e9),
             )
 
+    async def check() -> None:
+        with suppress(asyncio.CancelledError):
+            await journal.check(CHECK_FOR_SECONDS)
+
     # Late is better than never, and once is enough, however many were missed.
     scheduler = AsyncIOScheduler(
         timezone="UTC", job_defaults={"coalesce": True, "misfire_grace_time": None}
     )
     scheduler.add_job(remove, "interval", seconds=REMOVE_SECONDS)
     scheduler.add_job(save_used, "interval", seconds=SAVE_USED_SECONDS)
+    scheduler.add_job(check, "interval", seconds=CHECK_SECONDS)
     scheduler.start()
     try:
         yield

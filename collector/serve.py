@@ -1,16 +1,11 @@
 """Serve: one collector process, from its sockets to its signals."""
 
 import asyncio
-import fcntl
 import gc
 import logging
-import os
 import signal
 import sqlite3
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 from aiohttp import web
 
@@ -20,6 +15,7 @@ from collector.centre import Centre
 from collector.config import CollectorConfig
 from collector.inventory.model import Inventory
 from collector.inventory.problems import FolderError
+from collector.lock import alone
 
 _ALLOCATIONS_PER_ROUND = 50_000
 log = logging.getLogger(__name__)
@@ -31,7 +27,7 @@ class StartError(Exception):
 
 async def serve(config: CollectorConfig, inventory: Inventory) -> None:
     """Take pushes and show the province until SIGTERM or SIGINT; SIGHUP reads the files again."""
-    with _alone(config.state_directory):
+    with alone(config.state_directory):
         tls = _tls(config)
         try:
             centre = Centre(config, inventory)
@@ -101,22 +97,6 @@ def _tls(config: CollectorConfig) -> ssl.SSLContext | None:
     except (OSError, ssl.SSLError) as exc:
         raise StartError(f"tls: {config.tls.certificate} cannot be used: {exc}") from exc
     return context
-
-
-@contextmanager
-def _alone(state: Path) -> Iterator[None]:
-    """Hold the state directory: two collectors on one journal would each think to be its only writer."""
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as exc:
-        os.close(descriptor)
-        raise StartError(f"{state}: another collector is running on this folder") from exc
-    try:
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _url(runner: web.AppRunner, tls: ssl.SSLContext | None) -> str:

@@ -51,6 +51,20 @@ class Own:
             buckets=COMMIT_SECONDS,
             registry=self.registry,
         )
+        self.journal_checked = self._counter(
+            "journal_checked_entries", "Entries whose place in the chain of hashes was looked at."
+        )
+        self.journal_broken = self._counter(
+            "journal_broken_entries", "Those of them that are not what was written, or missing."
+        )
+        self.journal_unread = self._gauge(
+            "journal_unread_entries", "Entries a reader of the journal has yet to take.", "reader"
+        )
+        self.journal_reader_lost = self._gauge(
+            "journal_reader_lost_entries",
+            "Entries removed, since the journal began, before a reader had taken them.",
+            "reader",
+        )
         self.loop_lag_seconds = Histogram(
             "thongsuot_loop_lag_seconds",
             "How late the event loop wakes the tick: what everything else waits for.",

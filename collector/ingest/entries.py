@@ -37,6 +37,18 @@ CREATE TABLE IF NOT EXISTS removed (
     hash BLOB NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS cursors (name TEXT PRIMARY KEY, id INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS lost (
+    name TEXT NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (name, first)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS restored (
+    at REAL PRIMARY KEY,
+    made_at REAL NOT NULL,
+    id INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS anchors (
     agent TEXT NOT NULL,
     machine_boot TEXT NOT NULL,
@@ -50,9 +62,9 @@ CREATE TABLE IF NOT EXISTS anchors (
 GENESIS = bytes(32)
 READ = (
     "SELECT entries.id, received_at, agent, boots.boot, seq, times, trusted, quarantined, body, hash"
-    " FROM entries JOIN boots ON boots.id = entries.boot"
+    " FROM entries LEFT JOIN boots ON boots.id = entries.boot"
 )
-"""Rows that `facts_of` takes; the hash stands last."""
+"""Rows that `facts_of` takes; the hash stands last. Without an agent, the disk lost its boot's row."""
 READ_ANCHORS = (
     "SELECT agent, machine_boot, at, error, learned_mono FROM anchors ORDER BY learned_at"
 )

@@ -15,14 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from msgspec import Struct
-
 from agent.wire import Ranges
 from collector.database import Database, open_reader
 from collector.ingest import entries
+from collector.ingest.chain import Walk, read_head, read_removed, read_rows
 from collector.ingest.clock import Anchor
 from collector.ingest.entries import Entry, NewEntry
-from collector.ingest.writer import Append, Committed, Writer, read_boot, read_head, read_removed
+from collector.ingest.writer import Append, Committed, Reader, Restore, Writer, read_boot
 
 log = logging.getLogger(__name__)
 
@@ -30,21 +29,12 @@ WINDOW_SECONDS = 0.01
 """The first append of a group waits this long for others to join."""
 MAX_WAITING_BYTES = 64 << 20
 """More than this before the disk, and agents are asked to keep theirs for a while."""
+_CHECK = "check"
 T = TypeVar("T")
 
 
 class JournalError(Exception):
     """What was to be kept is not, and must not be acknowledged. The message says why."""
-
-
-class Verdict(Struct, frozen=True, kw_only=True):
-    """What following the chain of hashes came to."""
-
-    entries: int
-    first: int | None
-    last: int | None
-    broken_at: int | None = None
-    """The first entry that is not what was written, or does not follow the one before."""
 
 
 class Journal:
@@ -67,6 +57,12 @@ class Journal:
         self.stored_bytes = 0
         self.damaged = 0
         """Entries that could not be read back."""
+        self.checked = 0
+        """Entries whose place in the chain was looked at in this run."""
+        self.broken = 0
+        """Those of them that are not what was written."""
+        self.readers: dict[str, Reader] = {}
+        """Whom retention waits for, by name."""
         self.failing = ""
         """Why the last commit failed; "" while the journal can be written."""
         self._wall = wall
@@ -76,6 +72,7 @@ class Journal:
         self._waiting_bytes = 0
         self._committing: asyncio.Task[None] | None = None
         self._closed = False
+        self._walk: Walk | None = None
         self._writer = Writer(path)
         self.newest_id = self._writer.newest_id
         """Of the newest entry whose append was answered; 0 before the first."""
@@ -114,13 +111,33 @@ class Journal:
     async def read(self, after: int, limit: int) -> list[Entry]:
         """Return up to `limit` entries with ids above `after`, ascending.
 
-        An entry that the disk lost is left out and counted: readers go on behind it.
+        An entry that the disk lost is left out and counted: readers go on behind it. Nothing at all
+        while `newest_id` is higher means that all of them are: go on behind `after + limit`.
         """
         return await self._read(lambda database: self._entries(database, after, limit))
 
     async def before(self, received_at: float) -> int:
         """Return the id behind which entries were received at this time or later."""
         return await self._read(lambda database: _last_before(database, received_at))
+
+    async def register(self, name: str, at: int | None = None) -> int:
+        """Make a reader known whom retention waits for; return the id behind which it goes on.
+
+        `at` is the last entry it is done with, by its own files; None: by `set_cursor`, or begin
+        with the oldest there is. To be called once in each run; a reader that is no longer
+        registered holds nothing up. What was removed before it came is counted as lost.
+        """
+        now = self._wall()
+        reader = await self._write(lambda: self._writer.register(name, at, now))
+        self.readers[name] = reader
+        if reader.lost:
+            log.warning("journal reader has lost entries name=%s entries=%d", name, reader.lost)
+        return reader.done
+
+    def advance(self, name: str, entry: int) -> None:
+        """Hear that a registered reader is done with everything up to this id; nothing is kept."""
+        reader = self.readers[name]
+        reader.done = max(reader.done, entry)
 
     async def cursor(self, name: str) -> int:
         """Return the id of the last entry that a reader is done with; 0 before its first."""
@@ -134,6 +151,43 @@ class Journal:
     async def set_cursor(self, name: str, entry: int) -> None:
         """Keep that a reader is done with everything up to this id."""
         await self._write(lambda: self._writer.set_cursor(name, entry))
+        if name in self.readers:
+            self.advance(name, entry)
+
+    async def losses(self, name: str) -> list[tuple[int, int]]:
+        """Return the ids, first and last, that were removed before a reader was done with them."""
+        return await self._read(
+            lambda database: database.execute(
+                "SELECT first, last FROM lost WHERE name = ? ORDER BY first", (name,)
+            ).fetchall()
+        )
+
+    async def check(self, seconds: float) -> None:
+        """Follow the chain for about so long, from where the last check ended, round and round."""
+        if self._walk is None:
+            self._walk = Walk(await self.cursor(_CHECK))
+        walk, before = self._walk, self._walk.entries
+        try:
+            more = await self._read(lambda database: walk.step(database, seconds))
+        finally:
+            self.checked += walk.entries - before
+            self.broken += len(walk.broken)
+            for entry in walk.broken:
+                log.error("journal entry is not what was written, or its neighbour id=%d", entry)
+            walk.broken.clear()
+        if not more:
+            self._walk = Walk()
+        if walk.entries > before:
+            await self.set_cursor(_CHECK, self._walk.at)
+
+    async def restores(self) -> list[Restore]:
+        """Return when the journal was put back from a backup, oldest first."""
+        rows = await self._read(
+            lambda database: database.execute(
+                "SELECT at, made_at, id FROM restored ORDER BY at"
+            ).fetchall()
+        )
+        return [Restore(*row) for row in rows]
 
     async def anchors(self) -> list[Anchor]:
         """Return what was learned of the agents' clocks, oldest first."""
@@ -141,13 +195,31 @@ class Journal:
         return [entries.anchor_from_row(row) for row in rows]
 
     async def remove(self, *, received_before: float, max_bytes: int) -> int:
-        """Remove entries that are too old, then the oldest until the file's content fits."""
+        """Remove entries that are too old, then the oldest until the file's content fits.
+
+        What a registered reader is not done with waits for it, but not without bound: see Writer.
+        """
         removed = 0
         while gone := await self._write(
-            lambda: self._writer.remove(received_before=received_before, max_bytes=max_bytes)
+            lambda: self._writer.remove(
+                received_before=received_before,
+                max_bytes=max_bytes,
+                readers={name: reader.done for name, reader in self.readers.items()},
+                now=self._wall(),
+            )
         ):
             removed += gone
         await self._write(lambda: self._writer.forget_anchors(learned_before=received_before))
+        for name, reader in self.readers.items():
+            lost, ranges = reader.lost, await self.losses(name)
+            reader.lost = sum(last - first + 1 for first, last in ranges)
+            if reader.lost > lost:
+                reader.done = max(reader.done, ranges[-1][1])
+                log.error(
+                    "journal entries removed before a reader was done name=%s entries=%d",
+                    name,
+                    reader.lost - lost,
+                )
         return removed
 
     async def close(self) -> None:
@@ -215,37 +287,17 @@ class Journal:
 
     def _entries(self, database: Database, after: int, limit: int) -> list[Entry]:
         read = []
-        for row in database.execute(
-            f"{entries.READ} WHERE entries.id > ? ORDER BY entries.id LIMIT ?", (after, limit)
-        ):
+        for number, row in read_rows(database, after, limit):
             try:
-                read.append(entries.entry_of(entries.facts_of(row)))
+                if row is not None:
+                    read.append(entries.entry_of(entries.facts_of(row)))
+                    continue
+                why = "the file is damaged there"
             except (ValueError, struct.error, zlib.error) as exc:
-                self.damaged += 1
-                log.error("journal entry damaged id=%d error=%s", row[0], exc)  # noqa: TRY400 - known
+                why = str(exc)
+            self.damaged += 1
+            log.error("journal entry damaged id=%d error=%s", number, why)
         return read
-
-
-def verify(path: Path) -> Verdict:
-    """Follow the chain from the first kept entry to the last. Blocks; sqlite3.Error if unreadable."""
-    database = open_reader(path)
-    try:
-        previous = read_removed(database).hash
-        count, first, last = 0, None, None
-        for row in database.execute(f"{entries.READ} ORDER BY entries.id"):
-            last = row[0]
-            first = last if first is None else first
-            try:
-                sound = entries.facts_of(row).link(previous) == row[-1]
-            except zlib.error:
-                sound = False
-            if not sound:
-                return Verdict(entries=count, first=first, last=last, broken_at=last)
-            previous = row[-1]
-            count += 1
-        return Verdict(entries=count, first=first, last=last)
-    finally:
-        database.close()
 
 
 def _last_before(database: Database, received_at: float) -> int:

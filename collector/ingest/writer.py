@@ -11,11 +11,14 @@ from msgspec import Struct
 from agent.wire import Ranges
 from collector.database import Database, open_database
 from collector.ingest import entries
+from collector.ingest.chain import Head, read_head, read_removed
 from collector.ingest.clock import Anchor
-from collector.ingest.entries import GENESIS, NewEntry
+from collector.ingest.entries import NewEntry
 
 _MAX_BOOTS_IN_MEMORY = 20_000
 _REMOVED_AT_ONCE = 2_000
+MOST_FOR_READERS = 1.25
+"""What its readers are not done with may make the journal this much larger than it should be."""
 
 BootKey = tuple[str, str]
 """Agent and boot."""
@@ -47,11 +50,23 @@ class Committed(Struct, frozen=True):
     newest_id: int
 
 
-class Head(Struct, frozen=True):
-    """The last link of the chain."""
+class Reader(Struct):
+    """Who goes through the journal, and how far it has come."""
 
+    done: int
+    """The last entry it is done with."""
+    lost: int = 0
+    """Entries that were removed before it was done with them."""
+
+
+class Restore(Struct, frozen=True):
+    """What came in between the two moments was acknowledged, and is not here."""
+
+    at: float
+    made_at: float
+    """When the backup was made."""
     id: int
-    hash: bytes
+    """The newest entry it held."""
 
 
 class Writer:
@@ -106,18 +121,28 @@ class Writer:
             del self._boots[next(iter(self._boots))]
         return Committed(new, making.conflicts, making.stored_bytes, self._head.id)
 
-    def remove(self, *, received_before: float, max_bytes: int) -> int:
+    def remove(
+        self, *, received_before: float, max_bytes: int, readers: Mapping[str, int], now: float
+    ) -> int:
         """Remove some of the oldest entries if they are too old or too many; return how many.
 
+        `readers` says what each is done with: others wait for the slowest, until the file's content
+        is `MOST_FOR_READERS` times what it may be. What a reader loses then is written down.
         Call again until it returns 0: each call is short, so that appends get in between. Which
         sequence numbers were had stays known; so does the hash the first kept entry builds on.
         """
         pages = self._database.pragma("page_count") - self._database.pragma("freelist_count")
-        too_many = pages * self._database.pragma("page_size") > max_bytes
+        used = pages * self._database.pragma("page_size")
+        too_many, far_too_many = used > max_bytes, used > max_bytes * MOST_FOR_READERS
+        wanted_from = min(readers.values(), default=self._head.id) + 1
         rows = self._database.execute(
             "SELECT id, hash, received_at FROM entries ORDER BY id LIMIT ?", (_REMOVED_AT_ONCE,)
         ).fetchall()
-        going = [row for row in rows if too_many or row[2] < received_before]
+        going = [
+            row
+            for row in rows
+            if far_too_many or (row[0] < wanted_from and (too_many or row[2] < received_before))
+        ]
         if going:
             last = going[-1]
             with self._database.transaction():
@@ -125,7 +150,44 @@ class Writer:
                     "INSERT OR REPLACE INTO removed VALUES (1, ?, ?)", (last[0], last[1])
                 )
                 self._database.execute("DELETE FROM entries WHERE id <= ?", (last[0],))
+                for name, done in readers.items():
+                    self._lose(name, done, last[0], now)
         return len(going)
+
+    def register(self, name: str, at: int | None, now: float) -> Reader:
+        """Return where a reader goes on; `at` is what it says itself, None what was kept here."""
+        kept = self._database.execute("SELECT id FROM cursors WHERE name = ?", (name,)).fetchone()
+        removed = read_removed(self._database).id
+        done = at if at is not None else kept[0] if kept else removed
+        with self._database.transaction():
+            self._lose(name, done, removed, now)
+        return Reader(min(max(done, removed), self._head.id), self.lost(name))
+
+    def lost(self, name: str) -> int:
+        """Return how many entries were removed before a reader was done with them."""
+        row = self._database.execute(
+            "SELECT coalesce(sum(last - first + 1), 0) FROM lost WHERE name = ?", (name,)
+        ).fetchone()
+        return int(row[0])
+
+    def _lose(self, name: str, done: int, removed: int, now: float) -> None:
+        """Write down what lies between the two, as one range with what was lost just before."""
+        if done >= removed:
+            return
+        before = self._database.execute(
+            "SELECT max(last) FROM lost WHERE name = ?", (name,)
+        ).fetchone()[0]
+        first = max(done, before or 0) + 1
+        if before is not None and before + 1 == first:
+            self._database.execute(
+                "UPDATE lost SET last = ?, at = ? WHERE name = ? AND last = ?",
+                (removed, now, name, before),
+            )
+        elif first <= removed:
+            self._database.execute(
+                "INSERT INTO lost VALUES (?, ?, ?, ?)", (name, first, removed, now)
+            )
+        self._database.execute("INSERT OR REPLACE INTO cursors VALUES (?, ?)", (name, removed))
 
     def forget_anchors(self, *, learned_before: float) -> None:
         """Remove what is known of machines' boots that no agent will speak of again."""
@@ -134,6 +196,12 @@ class Writer:
     def set_cursor(self, name: str, entry: int) -> None:
         """Keep how far a reader has come."""
         self._database.execute("INSERT OR REPLACE INTO cursors VALUES (?, ?)", (name, entry))
+
+    def note_restore(self, now: float, made_at: float) -> None:
+        """Keep that this file was put back from a backup, and with which newest entry."""
+        self._database.execute(
+            "INSERT INTO restored VALUES (?, ?, ?)", (now, made_at, self._head.id)
+        )
 
     def close(self) -> None:
         """Close the file; SQLite folds its log into it."""
@@ -218,18 +286,6 @@ class _Group:
             return entries.unpack_body(row[0]) != entry.body
         except zlib.error:
             return False  # the disk lost it; `verify` says so
-
-
-def read_head(database: Database) -> Head:
-    """Return the last link of the chain; the genesis when there is none yet."""
-    row = database.execute("SELECT id, hash FROM entries ORDER BY id DESC LIMIT 1").fetchone()
-    return Head(*row) if row else read_removed(database)
-
-
-def read_removed(database: Database) -> Head:
-    """Return the link that the first kept entry builds on."""
-    row = database.execute("SELECT id, hash FROM removed").fetchone()
-    return Head(*row) if row else Head(0, GENESIS)
 
 
 def read_boot(database: Database, key: BootKey) -> Boot | None:

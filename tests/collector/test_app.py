@@ -9,7 +9,7 @@ import pytest
 
 from agent.config import decode_agent_config
 from agent.wire import MAX_PUSH_BYTES, MAX_PUSH_INFLATED_BYTES, Refusal
-from collector.ingest.journal import verify
+from collector.ingest.chain import verify
 from collector.ingest.writer import Writer
 from tests.collector.ingest.pushes import BOOT, batch, body, sample, zipped
 from tests.collector.inventory import folders

@@ -9,7 +9,7 @@ import zlib
 import msgspec
 import pytest
 
-from collector.ingest.journal import verify
+from collector.ingest.chain import verify
 from tests.collector.ingest.pushes import BOOT, batch, body, push, sample, stamp, zipped
 from tests.collector.served import AGENT, OTHER, served
 from tests.waiting import until

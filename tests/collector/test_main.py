@@ -21,7 +21,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from collector.config import read_collector_file
-from collector.ingest.journal import Journal, verify
+from collector.ingest.chain import verify
+from collector.ingest.journal import Journal
 from tests.collector.ingest.pushes import BOOT, batch, zipped
 from tests.collector.inventory import folders
 from tests.pki import issue, make_authority
