@@ -141,6 +141,7 @@ class Media:
             self._stream,
             seconds=min(self._params.seconds, slot.max_seconds),
             in_frames=self._params.shape == "frames",
+            session=slot.session,
         )
         allowed = moments[: slot.max_bytes // self._stream.udp_bytes]
         if not allowed:

@@ -64,14 +64,15 @@ def boot_ns() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
-def plan(stream: Stream, *, seconds: float, in_frames: bool) -> list[int]:
+def plan(stream: Stream, *, seconds: float, in_frames: bool, session: int = 0) -> list[int]:
     """Return when each packet leaves, nanoseconds from the start.
 
     In frames: 30 bursts a second, one in sixty of them eight times the size, the mean unchanged.
+    Which one, the session's number says: slots begin together, but no cameras are in step.
     """
     rate = stream.packets_per_second
     if in_frames:
-        moments = _frames(rate, stream.frames_per_second, seconds)
+        moments = _frames(rate, stream.frames_per_second, seconds, session)
     else:
         moments = [round(number * NS / rate) for number in range(int(seconds * rate))]
     if not stream.frames_per_second:
@@ -83,14 +84,14 @@ def plan(stream: Stream, *, seconds: float, in_frames: bool) -> list[int]:
     ]
 
 
-def _frames(rate: float, frames_per_second: int, seconds: float) -> list[int]:
+def _frames(rate: float, frames_per_second: int, seconds: float, session: int) -> list[int]:
     group = KEY_FRAME_SECONDS * frames_per_second
     key = round(KEY_FRAME_SIZE * rate / frames_per_second)
     other = (rate * KEY_FRAME_SECONDS - key) / (group - 1)
     moments: list[int] = []
     due = 0.0
     for frame in range(int(seconds * frames_per_second)):
-        due += key if frame % group == 0 else other
+        due += key if frame % group == session % group else other
         moments += [frame * NS // frames_per_second] * (int(due) - len(moments))
     return moments
 
