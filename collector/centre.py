@@ -38,6 +38,7 @@ from collector.inventory.load import load
 from collector.inventory.model import Inventory
 from collector.inventory.problems import FolderError
 from collector.state.fleet import Fleet
+from collector.state.rollup_follow import Follower
 
 REPLAY_SECONDS = 900.0
 """Three runs of a check that is asked every five minutes."""
@@ -65,6 +66,7 @@ class Centre:
         self.journal = Journal(
             state / "journal.sqlite", wall, on_commit=self.own.journal_commit_seconds.observe
         )
+        self.rollups = Follower(state / "rollup.sqlite", self.journal)
         self.configs = AgentConfigs(state / "state.sqlite")
         self._store = Store(state / "state.sqlite")
         self.evidence = EvidenceStore(state / "state.sqlite")
@@ -95,10 +97,13 @@ class Centre:
         await self.configs.follow(self.fleet.inventory, self._wall())
         stopping = asyncio.Event()
         work = asyncio.create_task(self._run(stopping), name="centre")
-        with housekeeping(self.journal, self.access, self._config.keep, self._wall):
+        counting = asyncio.create_task(self.rollups.run(stopping), name="rollups")
+        keep = self._config.keep
+        with housekeeping(self.journal, self.rollups, self.access, keep, self._wall):
             yield
         stopping.set()
         await work
+        await counting
         await self.journal.close()
         for file in (self.access, self._store, self.evidence, self.configs):
             file.close()
@@ -149,6 +154,7 @@ class Centre:
         if live:
             page = self._exposition.live(now)
             return await asyncio.to_thread(_gzip, page) if zipped else page
+        self.own.rollup_behind.set(self.rollups.behind)
         self.own.journal_bytes.set(self.journal.path.stat().st_size)
         return await (self._exposition.full_gzip(now) if zipped else self._exposition.full(now))
 

@@ -9,6 +9,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from collector.config import Keep
 from collector.ingest.access import Access
 from collector.ingest.journal import Journal
+from collector.state.rollup_follow import Follower
 
 REMOVE_SECONDS = 3_600.0
 SAVE_USED_SECONDS = 60.0
@@ -20,9 +21,9 @@ _DAY = 86_400.0
 
 @contextmanager
 def housekeeping(
-    journal: Journal, access: Access, keep: Keep, wall: Callable[[], float]
+    journal: Journal, rollups: Follower, access: Access, keep: Keep, wall: Callable[[], float]
 ) -> Iterator[None]:
-    """Keep the journal within its bounds each hour, note the tokens' use each minute.
+    """Keep journal and rollups within their bounds each hour, note the tokens' use each minute.
 
     And follow the journal's chain, a little at a time, so that what rots is known in time.
     """
@@ -34,6 +35,7 @@ def housekeeping(
 
     async def remove() -> None:
         with suppress(asyncio.CancelledError):
+            await rollups.remove(wall() - keep.days * _DAY)
             await journal.remove(
                 received_before=wall() - keep.days * _DAY,
                 max_bytes=int(keep.gigabytes * 1e9),

@@ -65,6 +65,9 @@ class Own:
             "Entries removed, since the journal began, before a reader had taken them.",
             "reader",
         )
+        self.rollup_behind = self._gauge(
+            "rollup_behind_entries", "Entries of the journal that the rollups do not count yet."
+        )
         self.loop_lag_seconds = Histogram(
             "thongsuot_loop_lag_seconds",
             "How late the event loop wakes the tick: what everything else waits for.",

@@ -6,7 +6,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import ingest, probes, reflector, whole_pc
+from tests.bench import ingest, probes, reflector, rollup, whole_pc
 from tests.bench.measure import machine, table
 from tests.bench.peers import targets
 
@@ -23,7 +23,7 @@ A ratio below 1 means that ours needs less. The target is the ratio that docs an
 
 def main() -> None:
     """Measure, print, write."""
-    wanted = set(sys.argv[1:]) or {"probes", "whole_pc", "ingest", "reflector"}
+    wanted = set(sys.argv[1:]) or {"probes", "whole_pc", "ingest", "reflector", "rollup"}
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -36,6 +36,8 @@ def main() -> None:
             rows += ingest.compare(work)
         if "reflector" in wanted:
             rows += reflector.compare(work)
+        if "rollup" in wanted:
+            rows += rollup.compare(work)
     text = table(rows)
     print(text)
     if not sys.argv[1:]:

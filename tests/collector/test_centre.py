@@ -8,6 +8,7 @@ from msgspec.json import encode
 from agent.wire import Failure
 from collector.diagnosis.store import Store
 from collector.inventory.problems import FolderError
+from collector.state.rollup_store import RollupReader
 from tests.collector.ingest.pushes import batch, sample, stamp
 from tests.collector.served import AGENT, OTHER, Served, served
 from tests.waiting import until
@@ -76,6 +77,23 @@ async def test_what_is_long_past_at_the_start_is_unknown_since_then(tmp_path):
         await until(lambda: gateway(here).state == "unknown", what="stale")
         await asyncio.sleep(0.3)
         assert gateway(here).since == last
+
+
+async def test_what_was_reported_is_counted_by_minute(tmp_path):
+    """The rollups follow the journal, and are on disk when the collector has stopped."""
+    now = time.time()
+    async with served(tmp_path) as here:
+        await report(here, 1, None, Failure.TIMEOUT)
+    async with served(tmp_path) as here:
+        await report(here, 2, None)
+        await until(lambda: here.centre.rollups.behind == 0, what="counted")
+        assert "thongsuot_rollup_behind_entries 0.0" in (await here.get("/metrics"))[2].decode()
+    reader = RollupReader(tmp_path / "state" / "rollup.sqlite")
+    (track,) = reader.of_check("gateway", now - 60, now + 120)
+    reader.close()
+    assert (track.key.agent, track.key.target) == (AGENT, "192.0.2.1")
+    assert sum(one.runs for one in track.minutes) == 3
+    assert sum(one.successes for one in track.minutes) == 2
 
 
 async def test_an_incident_outlives_restarts_under_its_name(tmp_path):
