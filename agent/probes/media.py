@@ -7,6 +7,7 @@ measured apart: the reflector numbers its replies and says at the end what it re
 import asyncio
 import socket
 import threading
+import time
 from contextlib import closing
 from typing import ClassVar, Literal
 
@@ -24,6 +25,8 @@ from agent.wire import STREAMS, Failure, Slot, StreamName
 
 WAYS = ("forward", "backward")
 PERCENTILES = {"p50": 50, "p95": 95, "p99": 99, "max": 100}
+LATE_BEGIN_SECONDS = 1.0
+"""What a name may take of the guard behind a slot; what it takes beyond, the media loses."""
 MAX_LATENESS_SECONDS = 0.005
 """A run whose packets left later than this (99th percentile) measured the PC."""
 MAX_CLOCK_STEP_SECONDS = 0.005
@@ -125,24 +128,29 @@ class Media:
         slot = target.slot
         if slot is None:
             raise ProbeError("a media test runs only in a slot that the centre gives")
+        begun = time.monotonic()
         host, port = split_host_port(target.name)
         rec.fact("slot", slot.id)
         address = await resolve(self._env, host, self._params.ip_version, rec)
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with closing(bound_socket(family, socket.SOCK_DGRAM, target.source)) as sock:
             sock.connect((address, port))
-            sender = Sender(sock, self._stream, self._moments(slot), slot)
+            moments = self._moments(slot, time.monotonic() - begun)
+            sender = Sender(sock, self._stream, moments, slot)
             rec.current_phase = "open"
             figures = await _in_a_thread(sender)
         self._judge(sender.seen, figures, rec)
 
-    def _moments(self, slot: Slot) -> list[int]:
+    def _moments(self, slot: Slot, late: float) -> list[int]:
+        left = slot.max_seconds - max(0.0, late - LATE_BEGIN_SECONDS)
         moments = plan(
             self._stream,
-            seconds=min(self._params.seconds, slot.max_seconds),
+            seconds=max(0.0, min(self._params.seconds, left)),
             in_frames=self._params.shape == "frames",
             session=slot.session,
         )
+        if not moments:
+            raise ProbeError(f"the slot was over when the name was resolved, after {late:.1f} s")
         allowed = moments[: slot.max_bytes // self._stream.udp_bytes]
         if not allowed:
             raise ProbeError(f"the slot allows {slot.max_bytes} bytes: not one packet")

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from agent.probes import media as module
-from agent.probes.base import ProbeError, Recorder, Target
+from agent.probes.base import Env, ProbeError, Recorder, Target
 from agent.probes.media import Media, MediaParams
 from agent.wire import STREAMS, Failure
 from agent.wire.stamp_packet import TOTALS, closing
@@ -110,6 +110,22 @@ async def test_a_slot_bounds_the_session(env, changes):
         rec = await hold(env, reflector.address[1], slot=a_slot(**changes))
 
     assert rec.counts["media_sent_packets_total"] == 20
+
+
+async def test_a_slow_resolver_costs_the_media_its_time():
+    """Who waits for a name does not speak in the slot of who comes next."""
+
+    async def slow(_host, _version):
+        await asyncio.sleep(1.6)
+        return ["127.0.0.1"]
+
+    with reflecting() as reflector:
+        port = reflector.address[1]
+        rec = await hold(Env(resolve=slow), port, host="cau.example", slot=a_slot(max_seconds=1.0))
+        with pytest.raises(ProbeError, match=r"^the slot was over when the name was resolved, aft"):
+            await hold(Env(resolve=slow), port, host="cau.example", slot=a_slot(max_seconds=0.5))
+
+    assert 10 <= rec.counts["media_sent_packets_total"] <= 20
 
 
 async def test_a_slot_without_room_is_our_own_mistake(env):
