@@ -35,12 +35,12 @@ class Value:
     """Labels of the metric and the closed list of each one's words: one number for each
     combination, recorded as `name.word.word`."""
 
-    def keys(self) -> dict[str, str]:
-        """Return each number's key in a sample -> its labels as Prometheus writes them."""
-        found = {self.name: ""}
+    def keys(self) -> dict[str, tuple[tuple[str, str], ...]]:
+        """Return each number's key in a sample -> the labels and words of its metric."""
+        found: dict[str, tuple[tuple[str, str], ...]] = {self.name: ()}
         for label, words in self.labels:
             found = {
-                f"{key}.{word}": f'{known},{label}="{word}"'
+                f"{key}.{word}": (*known, (label, word))
                 for key, known in found.items()
                 for word in words
             }

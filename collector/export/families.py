@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from agent.probes import PROBES
 from agent.probes.base import Probe
+from agent.wire import Sample
 
 
 class Family(Struct, frozen=True):
@@ -88,47 +89,81 @@ OF_RUNNER = (
 )
 """What every kind of probe has, counted by the agent's runner since the agent's boot."""
 
+
+class Place(Struct, frozen=True, eq=False):
+    """Where a number goes: one series of a metric for each row of labels. Known by identity."""
+
+    family: str
+    name: str
+    labels: tuple[tuple[str, str], ...] = ()
+    """Those it has beside its row's."""
+    text: str = ""
+    """The same as the text format wants them after a row's."""
+
+
+def _place(family: str, name: str = "", *labels: tuple[str, str]) -> Place:
+    text = "".join(f',{label}="{word}"' for label, word in labels)
+    return Place(family, name or family, labels, text)
+
+
 _RUNNER_COUNTERS = {
-    "all_success_sum": (("probe_all_success", "probe_all_success_sum"),),
+    "all_success_sum": (_place("probe_all_success", "probe_all_success_sum"),),
     "all_success_count": (
-        ("probe_all_success", "probe_all_success_count"),
-        ("probe_all_duration_seconds", "probe_all_duration_seconds_count"),
+        _place("probe_all_success", "probe_all_success_count"),
+        _place("probe_all_duration_seconds", "probe_all_duration_seconds_count"),
     ),
-    "all_duration_seconds_sum": (("probe_all_duration_seconds", "probe_all_duration_seconds_sum"),),
-    "errors": (("probe_errors_total", "probe_errors_total"),),
+    "all_duration_seconds_sum": (
+        _place("probe_all_duration_seconds", "probe_all_duration_seconds_sum"),
+    ),
+    "errors": (_place("probe_errors_total"),),
 }
+_SUCCESS, _DURATION = _place("probe_success"), _place("probe_duration_seconds")
 
 
 class Layout(Struct, frozen=True):
-    """Where the numbers of one kind of probe go. A number without a row is dropped and counted."""
+    """Where the numbers of one kind of probe go. A number without a place is dropped and counted."""
 
-    phases: Mapping[str, str]
-    """Phase -> the label it gets."""
-    duration: str
-    """Family of the phases."""
-    values: Mapping[str, tuple[str, str]]
-    """Value -> family, and the labels it gets."""
-    counters: Mapping[str, tuple[tuple[str, str], ...]]
-    """Total -> its families, and its name in each."""
+    phases: Mapping[str, Place]
+    values: Mapping[str, Place]
+    counters: Mapping[str, tuple[Place, ...]]
+    """A total may go to several families."""
+
+
+def places(sample: Sample) -> tuple[list[tuple[Place, float]], int]:
+    """Return the numbers of an attempt with their places, and how many have none."""
+    layout = LAYOUTS.get(sample.kind, UNKNOWN_KIND)
+    found: list[tuple[Place, float]] = [
+        (_SUCCESS, int(sample.failure is None)),
+        (_DURATION, sample.duration),
+    ]
+    dropped = 0
+    for numbers, known in ((sample.phases, layout.phases), (sample.values, layout.values)):
+        for key, number in numbers.items():
+            place = known.get(key)
+            if place is None:
+                dropped += 1
+            else:
+                found.append((place, number))
+    for key, number in sample.counters.items():
+        several = layout.counters.get(key, ())
+        dropped += not several
+        found += [(place, number) for place in several]
+    return found, dropped
 
 
 def _layout(probe: type[Probe]) -> Layout:
+    duration = f"probe_{probe.kind}_duration_seconds"
     return Layout(
-        phases={phase: f',phase="{phase}"' for phase in probe.phases},
-        duration=f"probe_{probe.kind}_duration_seconds",
+        phases={phase: _place(duration, "", ("phase", phase)) for phase in probe.phases},
         values={
-            key: (f"probe_{row.name}", labels)
+            key: _place(f"probe_{row.name}", "", *labels)
             for row in probe.values
             if not row.counter
             for key, labels in row.keys().items()
         },
         counters={
             **_RUNNER_COUNTERS,
-            **{
-                row.name: ((f"probe_{row.name}", f"probe_{row.name}"),)
-                for row in probe.values
-                if row.counter
-            },
+            **{row.name: (_place(f"probe_{row.name}"),) for row in probe.values if row.counter},
         },
     )
 
@@ -145,7 +180,7 @@ def _families_of(probe: type[Probe]) -> Iterator[Family]:
 
 
 LAYOUTS = {kind: _layout(probe) for kind, probe in PROBES.items()}
-UNKNOWN_KIND = Layout(phases={}, duration="", values={}, counters=_RUNNER_COUNTERS)
+UNKNOWN_KIND = Layout(phases={}, values={}, counters=_RUNNER_COUNTERS)
 """A later agent's: only what every kind has."""
 
 MEASURED = {

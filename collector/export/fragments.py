@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from agent.wire import Sample
-from collector.export.families import CHECK_UP, LAYOUTS, MEASURED, OF_AGENT, UNKNOWN_KIND, Family
+from collector.export.families import CHECK_UP, MEASURED, OF_AGENT, Family, places
 from collector.inventory.model import Series
 from collector.state.fleet import Fleet
 from collector.state.states import AgentState, SeriesState
@@ -165,29 +165,8 @@ def _numbers_of_agent(state: AgentState) -> Iterator[tuple[str, float]]:
 
 
 def _render_sample(sample: Sample, row: str, found: defaultdict[str, list[str]]) -> int:
-    """Add a sample's lines to those of their families; return how many numbers had no row."""
-    layout = LAYOUTS.get(sample.kind, UNKNOWN_KIND)
-    dropped = 0
-    found["probe_success"].append(f"probe_success{{{row}}} {int(sample.failure is None)}\n")
-    found["probe_duration_seconds"].append(f"probe_duration_seconds{{{row}}} {sample.duration}\n")
-    for name, seconds in sample.phases.items():
-        phase = layout.phases.get(name)
-        if phase is None:
-            dropped += 1
-        else:
-            found[layout.duration].append(f"{layout.duration}{{{row}{phase}}} {seconds}\n")
-    for name, number in sample.values.items():
-        place = layout.values.get(name)
-        if place is None:
-            dropped += 1
-        else:
-            family, labels = place
-            found[family].append(f"{family}{{{row}{labels}}} {number}\n")
-    for name, number in sample.counters.items():
-        places = layout.counters.get(name)
-        if places is None:
-            dropped += 1
-        else:
-            for family, metric in places:
-                found[family].append(f"{metric}{{{row}}} {number}\n")
+    """Add a sample's lines to those of their families; return how many numbers had no place."""
+    numbers, dropped = places(sample)
+    for place, number in numbers:
+        found[place.family].append(f"{place.name}{{{row}{place.text}}} {number}\n")
     return dropped

@@ -82,7 +82,8 @@ def test_no_two_rows_claim_one_name():
         for row in probe.values:
             assert rows.setdefault(row.name, (row.counter, row.help)) == (row.counter, row.help)
             assert row.counter == row.name.endswith("_total")
-    durations = {layout.duration for layout in LAYOUTS.values()} | {"probe_duration_seconds"}
+    durations = {place.family for layout in LAYOUTS.values() for place in layout.phases.values()}
+    durations.add("probe_duration_seconds")
     assert durations.isdisjoint(f"probe_{name}" for name in rows)
     assert not {"probe_success", "probe_all_success"} & {f"probe_{name}" for name in rows}
     assert len(MEASURED) == len(set(MEASURED))
