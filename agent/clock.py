@@ -46,3 +46,10 @@ def synchronised() -> bool:
     if ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex)) < 0:
         return False
     return not timex.status & STA_UNSYNC
+
+
+def slept_seconds() -> float:
+    """Return how long the machine was suspended since it was switched on."""
+    clocks = time.CLOCK_BOOTTIME, time.CLOCK_MONOTONIC
+    through, awake = (time.clock_gettime(clock) for clock in clocks)
+    return max(0.0, through - awake)

@@ -113,9 +113,11 @@ class Schedule:
                 interval = max(1, round(run.check.interval_seconds / SLOT_SECONDS))
                 behind = max(0, (slot_now - slot) // interval)  # the PC slept: not made up for
                 self._health.runs_missed += behind
+                self._health.runs_stalled += behind
                 self._due.setdefault(slot + (behind + 1) * interval, []).append(run)
                 if run.key in self._under_way:
                     self._health.runs_missed += 1
+                    self._health.runs_busy += 1
                     continue
                 task = tasks.create_task(self._settle(run), name=f"run {run.check.id}")
                 self._under_way[run.key] = task

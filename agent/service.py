@@ -5,7 +5,7 @@ import logging
 import os
 
 from agent import VERSION
-from agent.clock import machine_boot, read_stamp, synchronised
+from agent.clock import machine_boot, read_stamp, slept_seconds, synchronised
 from agent.config import AgentConfig, AgentFile
 from agent.evidence import Evidence
 from agent.leave import Leave
@@ -19,7 +19,7 @@ from agent.schedule import Schedule
 from agent.spool import Spool
 from agent.strict import ConfigError
 from agent.uplink import Status, Uplink
-from agent.wire import WIRE_VERSION, Batch, Sample
+from agent.wire import WIRE_VERSION, Batch, Sample, Tally
 
 MAX_UNSEALED = 10_000
 """Samples that may gather while the disk hangs; then the oldest go, counted as missed."""
@@ -122,6 +122,7 @@ class Service:
         if len(self._samples) > MAX_UNSEALED:
             del self._samples[0]
             self._health.runs_missed += 1
+            self._health.samples_lost += 1
 
     async def _seal_for_ever(self) -> None:
         while True:
@@ -155,6 +156,12 @@ class Service:
             samples=samples,
             ntp_offset=None if offset is None else round(offset, 7),
             ntp_age=None if offset is None else round(max(age, 0.0), 3),
+            tally=Tally(
+                busy=self._health.runs_busy,
+                stalled=self._health.runs_stalled,
+                lost=self._health.samples_lost,
+                slept=round(slept_seconds(), 1),
+            ),
         )
         await asyncio.to_thread(self._spool.append, batch)
         return True

@@ -19,7 +19,7 @@ from agent.config import SpoolLimits
 from agent.files import SpoolInUseError
 from agent.segments import Pending
 from agent.store import Store
-from agent.wire import MAX_BATCH_SAMPLES, Ack, Batch, Sample, SpoolState
+from agent.wire import MAX_BATCH_SAMPLES, Ack, Batch, Held, Ranges, Sample, SpoolState
 
 __all__ = ["Pending", "Spool", "SpoolInUseError"]
 
@@ -27,6 +27,8 @@ LIVE_BATCHES = 8
 MEMORY_BYTES = 4 << 20
 """What is kept in memory while the disk takes nothing."""
 WRITE_BATCHES = 64
+MOST_TOLD = 1_000
+"""Ranges and boots in one state: each stands for a kill or a hole, and there are few."""
 
 Key = tuple[str, int]
 
@@ -64,8 +66,8 @@ class Spool:
             for first in range(0, len(batch.samples), MAX_BATCH_SAMPLES):
                 samples = batch.samples[first : first + MAX_BATCH_SAMPLES]
                 sealed.append(_seal(batch, self._seq + 1 + len(sealed), samples))
-            self._seq += len(sealed)
             with self._lock:
+                self._seq += len(sealed)  # never told before its batch is seen to wait
                 self._unwritten.update((pending.key, pending) for pending in sealed)
                 self._under_way.update(pending.key for pending in sealed)  # to the disk
             self._write()
@@ -164,9 +166,17 @@ class Spool:
     @property
     def state(self) -> SpoolState:
         """What waits, and what was lost and how."""
+        with (
+            self._lock
+        ):  # before the disk is asked: what is written meanwhile is seen twice, not never
+            sealed, in_memory = self._seq, list(self._unwritten.values())
         batches, size, oldest_ms = self._store.waiting()
-        with self._lock:
-            in_memory = list(self._unwritten.values())
+        held = self._store.held()
+        for pending in in_memory:
+            held.setdefault(pending.boot, Ranges()).add(pending.seq)
+        own = held.pop(self._boot, Ranges())
+        told = [Held(boot=self._boot, sealed=sealed, pending=list(own)[:MOST_TOLD])]
+        told += [Held(boot=boot, pending=list(rest)[:MOST_TOLD]) for boot, rest in held.items()]
         if oldest_ms is None and in_memory:
             oldest_ms = in_memory[0].wall_ms
         totals = self._store.totals
@@ -178,6 +188,7 @@ class Spool:
             damaged_records=totals.damaged,
             set_aside_batches=totals.set_aside,
             failing=self._store.failing,
+            held=told[:MOST_TOLD],
         )
 
     def close(self) -> None:

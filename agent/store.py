@@ -184,6 +184,18 @@ class Store:
                         return batches, size, record.wall_ms
             return batches, size, None
 
+    def held(self) -> dict[str, Ranges]:
+        """Return what waits, by boot."""
+        with self._lock:
+            found: dict[str, Ranges] = {}
+            for segment in self._segments.values():
+                if segment.waiting:
+                    for boot, ranges in segment.held.items():
+                        waiting = found.setdefault(boot, Ranges())
+                        for first, last in ranges.without(self._acked.ranges[boot]):
+                            waiting.add(first, last)
+            return found
+
     @property
     def totals(self) -> Totals:
         """What was counted since the spool was made."""

@@ -130,6 +130,12 @@ class Health:
     runs: int = 0
     runs_missed: int = 0
     """Were due while the same run was still under way, or while the PC slept."""
+    runs_busy: int = 0
+    """Of these: the run before was still under way."""
+    runs_stalled: int = 0
+    """Of these: the program stood still."""
+    samples_lost: int = 0
+    """Measured, and come to no batch."""
     schedule_lag_seconds: float = 0.0
     """How late the latest slot began."""
     state_directory: str = "/"

@@ -13,6 +13,7 @@ from agent.wire.push import (
     MAX_PUSH_INFLATED_BYTES,
     Ack,
     Answer,
+    Held,
     LineState,
     PowerState,
     Push,
@@ -20,7 +21,7 @@ from agent.wire.push import (
     SpoolState,
 )
 from agent.wire.ranges import Ranges
-from agent.wire.sample import EVIDENCE, WIRE_VERSION, Batch, Sample, Stamp
+from agent.wire.sample import EVIDENCE, WIRE_VERSION, Batch, Sample, Stamp, Tally
 from agent.wire.slot import Slot
 from agent.wire.stream import STREAMS, Stream, StreamName
 
@@ -37,6 +38,7 @@ __all__ = [
     "Answer",
     "Batch",
     "Failure",
+    "Held",
     "Hop",
     "LineState",
     "Path",
@@ -51,6 +53,7 @@ __all__ = [
     "Stamp",
     "Stream",
     "StreamName",
+    "Tally",
     "read_path",
     "write_path",
 ]

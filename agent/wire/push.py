@@ -17,6 +17,16 @@ MAX_PUSH_BYTES = 1 << 20
 MAX_PUSH_INFLATED_BYTES = 8 << 20
 
 
+class Held(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The batches of one boot that the agent still has to hand over."""
+
+    boot: str
+    sealed: int = 0
+    """The highest number given out so far; 0 for an earlier boot, of which only `pending` is known."""
+    pending: list[tuple[int, int]] = []
+    """Inclusive ranges of sequence numbers, ascending, not touching."""
+
+
 class SpoolState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What waits on the agent's disk, and what never will arrive."""
 
@@ -31,6 +41,9 @@ class SpoolState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Refused by the collector for good and kept on the agent's disk."""
     failing: str = ""
     """Why the disk takes nothing (samples go through memory only); "" when it does."""
+    held: list[Held] = []
+    """The running boot, then each other that has something left: what is neither here nor
+    acknowledged is lost. [] from agents that do not tell."""
 
 
 class LineState(Struct, frozen=True, kw_only=True, omit_defaults=True):

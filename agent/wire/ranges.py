@@ -1,6 +1,6 @@
 """Ranges: a set of sequence numbers, kept as few inclusive ranges."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 
 
@@ -35,6 +35,28 @@ class Ranges:
             last = max(last, self._last[end - 1])
         self._first[at:end] = [first]
         self._last[at:end] = [last]
+
+    def without(self, other: "Ranges") -> "Ranges":
+        """Return the numbers that are here and not there."""
+        left = Ranges()
+        theirs = list(other)
+        ends = [end for _, end in theirs]
+        for first, last in self:
+            at = first
+            for begin, end in theirs[bisect_left(ends, first) :]:
+                if begin > last:
+                    break
+                if begin > at:
+                    left.add(at, begin - 1)
+                at = end + 1
+            if at <= last:
+                left.add(at, last)
+        return left
+
+    @property
+    def total(self) -> int:
+        """How many numbers."""
+        return sum(self._last) - sum(self._first) + len(self._first)
 
     def __contains__(self, number: int) -> bool:
         at = bisect_right(self._first, number)

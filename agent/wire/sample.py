@@ -57,6 +57,19 @@ class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return None if self.error else self.failure is None
 
 
+class Tally(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was not measured, and why: totals since the agent's program began."""
+
+    busy: int = 0
+    """Runs that were due while the one before was still under way."""
+    stalled: int = 0
+    """Runs that were due while the program stood still: a PC too busy, or held up."""
+    lost: int = 0
+    """Samples that came to no batch: the disk hung for too long."""
+    slept: float = 0.0
+    """Seconds the machine was suspended, since it was switched on."""
+
+
 class Batch(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Samples committed to the spool together.
 
@@ -84,3 +97,5 @@ class Batch(Struct, frozen=True, kw_only=True, omit_defaults=True):
     Evidence only; the collector corrects times by what it learned itself."""
     ntp_age: float | None = None
     """Seconds from that answer until the batch was sealed."""
+    tally: Tally | None = None
+    """As it stood when the batch was sealed; None from agents that do not count."""

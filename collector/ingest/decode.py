@@ -17,11 +17,14 @@ from agent.wire import (
     MAX_PUSH_BYTES,
     MAX_PUSH_INFLATED_BYTES,
     Batch,
+    Held,
     LineState,
     PowerState,
     Push,
     Sample,
+    SpoolState,
     Stamp,
+    Tally,
 )
 from collector.ingest.refused import Refused
 
@@ -30,6 +33,7 @@ _YEAR_9999_MS = 253_402_300_799_999
 _CENTURIES_NS = 1 << 62
 _LARGEST_EXACT = 1 << 53
 _MAX_BATCHES = 20_000
+_MAX_HELD = 10_000
 _MAX_SENTENCE = 300
 
 _Word = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -66,6 +70,13 @@ class _Sample(Sample, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     attempt: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
 
 
+class _Tally(Tally, frozen=True, kw_only=True, omit_defaults=True):
+    busy: _Count = 0
+    stalled: _Count = 0
+    lost: _Count = 0
+    slept: Annotated[float, Meta(ge=0, le=1e12)] = 0.0
+
+
 class _Batch(Batch, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     v: Annotated[int, Meta(ge=1)]
     agent: _Word
@@ -78,6 +89,32 @@ class _Batch(Batch, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     samples: Annotated[list[_Sample], Meta(max_length=MAX_BATCH_SAMPLES)]  # type: ignore[assignment] # list is invariant, a frozen batch is not
     ntp_offset: _Number | None = None
     ntp_age: Annotated[float, Meta(ge=0, le=1e300)] | None = None
+    tally: _Tally | None = None
+
+
+_Span = tuple[Annotated[int, Meta(ge=1, le=_LARGEST_EXACT)], _Count]
+
+
+class _Held(Held, frozen=True, kw_only=True, omit_defaults=True):
+    boot: _BootId
+    sealed: _Count = 0
+    pending: Annotated[list[_Span], Meta(max_length=_MAX_HELD)] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for first, last in self.pending:
+            if last < first:
+                raise ValueError(f"pending {first}-{last} ends before it begins")
+
+
+class _SpoolState(SpoolState, frozen=True, kw_only=True, omit_defaults=True):
+    pending_batches: _Count = 0
+    pending_bytes: _Count = 0
+    oldest_pending_ms: _WallMs | None = None
+    dropped_batches: _Count = 0
+    damaged_records: _Count = 0
+    set_aside_batches: _Count = 0
+    failing: _Text = ""
+    held: Annotated[list[_Held], Meta(max_length=_MAX_HELD)] = field(default_factory=list)  # type: ignore[assignment] # list is invariant, a frozen state is not
 
 
 class _LineState(LineState, frozen=True, kw_only=True, omit_defaults=True):
@@ -101,6 +138,7 @@ class _Push(Push, frozen=True, kw_only=True, omit_defaults=True):
     config_error: Annotated[str, Meta(max_length=65_536)] = ""
     program: _OptionalWord = ""
     via: _OptionalWord = ""
+    spool: _SpoolState = _SpoolState()
     lines: Annotated[dict[_Word, _LineState], Meta(max_length=64)] = field(default_factory=dict)  # type: ignore[assignment] # as above
     power: _PowerState | None = None
     batches: Annotated[list[Raw], Meta(max_length=_MAX_BATCHES)] = field(default_factory=list)

@@ -179,6 +179,7 @@ async def test_never_two_runs_of_one_check():
     await until(lambda: bench.health.runs_missed >= 1, what="a missed run")
 
     assert [("c", 1)] == bench.attempts
+    assert bench.health.runs_busy == bench.health.runs_missed
     await bench.end(task)
 
 
@@ -197,6 +198,7 @@ async def test_sleep_is_not_made_up_for():
 
     assert before + 1 == len(bench.attempts)
     assert 3598 <= bench.health.runs_missed <= 3600
+    assert bench.health.runs_stalled >= bench.health.runs_missed - 1
     await bench.end(task)
 
 

@@ -15,6 +15,7 @@ from agent.wire import (
     Ack,
     Answer,
     Batch,
+    Held,
     LineState,
     PowerState,
     Push,
@@ -23,6 +24,7 @@ from agent.wire import (
     Slot,
     SpoolState,
     Stamp,
+    Tally,
 )
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -66,6 +68,7 @@ BATCH = Batch(
     ],
     ntp_offset=-0.0123456,
     ntp_age=41.5,
+    tally=Tally(busy=3, stalled=2, lost=1, slept=28_800.5),
 )
 PUSH = Push(
     v=1,
@@ -88,6 +91,10 @@ PUSH = Push(
         damaged_records=1,
         set_aside_batches=2,
         failing="No space left on device",
+        held=[
+            Held(boot="0123456789abcdef0123456789abcdef", sealed=41, pending=[(39, 41)]),
+            Held(boot="fedcba9876543210fedcba9876543210", pending=[(7, 7), (9, 12)]),
+        ],
     ),
     lines={
         "vnpt": LineState(last_success_ms=1_751_327_990_000, failing="timeout"),

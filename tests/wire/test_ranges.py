@@ -69,3 +69,20 @@ def test_shows_itself():
     ranges.add(4)
 
     assert repr(ranges) == "Ranges([(1, 4), (7, 7)])"
+
+
+@given(st.sets(st.integers(1, 40)), st.sets(st.integers(1, 40)))
+def test_without_leaves_what_is_not_there(ours, theirs):
+    """The difference is that of sets, and is counted as such."""
+    left = ranges_of(ours).without(ranges_of(theirs))
+    assert {n for first, last in left for n in range(first, last + 1)} == ours - theirs
+    assert left.total == len(ours - theirs)
+    assert list(left) == list(ranges_of(ours - theirs))
+
+
+def ranges_of(numbers):
+    """Return a set of numbers as ranges."""
+    found = Ranges()
+    for number in numbers:
+        found.add(number)
+    return found

@@ -85,6 +85,12 @@ REFUSED = {
         "malformed",
         "$.sent.mono_ns: expected int <= 4611686018427387904",
     ),
+    "a range that ends before it begins": (
+        in_push(spool={"held": [{"boot": "b", "pending": [[1, 3], [9, 7]]}]}),
+        400,
+        "malformed",
+        "$.spool.held[0]: pending 9-7 ends before it begins",
+    ),
     "batches that are none": (
         in_push(batches={}),
         400,
