@@ -138,7 +138,11 @@ class Media:
             moments = self._moments(slot, time.monotonic() - begun)
             sender = Sender(sock, self._stream, moments, slot)
             rec.current_phase = "open"
-            figures = await _in_a_thread(sender)
+            try:
+                figures = await _in_a_thread(sender)
+            except asyncio.CancelledError:
+                rec.current_phase = "media" if sender.seen.opened else "open"
+                raise
         self._judge(sender.seen, figures, rec)
 
     def _moments(self, slot: Slot, late: float) -> list[int]:

@@ -4,6 +4,7 @@ A thread of its own, because a packet that leaves late or is read late would be 
 network's doing; the event loop has others to serve. What it saw is handed on as values.
 """
 
+import os
 import select
 import socket
 import time
@@ -184,7 +185,8 @@ class Sender:
             return False
 
     def _send_all(self, start: int) -> None:
-        tlvs = media_tlvs(self._stream.dscp, self._stream.udp_bytes)
+        size = self._stream.udp_bytes
+        tlvs = media_tlvs(self._stream.dscp, size, os.urandom(size))
         moments, seen = self._moments, self.seen
         self._last_reply = start
         judged = start

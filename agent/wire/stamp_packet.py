@@ -87,15 +87,19 @@ def request(seq: int, t1: int, ssid: int, tlvs: bytes) -> bytes:
     return REQUEST.pack(seq, t1, ERROR_ESTIMATE, ssid) + tlvs
 
 
-def media_tlvs(dscp: int, udp_bytes: int) -> bytes:
-    """Return what makes a packet carry its own class of service and the size of real media."""
+def media_tlvs(dscp: int, udp_bytes: int, filling: bytes = b"") -> bytes:
+    """Return what makes a packet carry its own class of service and the size of real media.
+
+    `filling` is what the padding begins with; zeros, the rest, shrink where a tunnel compresses.
+    """
     cos = TLV.pack(UNRECOGNISED, CLASS_OF_SERVICE, _COS_BYTES) + bytes((dscp << 2, 0, 0, 0))
-    return cos + padding(udp_bytes - BASE_BYTES - len(cos))
+    return cos + padding(udp_bytes - BASE_BYTES - len(cos), filling)
 
 
-def padding(length: int) -> bytes:
+def padding(length: int, filling: bytes = b"") -> bytes:
     """Return a padding TLV of a length, its own head included. It must be four or more."""
-    return TLV.pack(UNRECOGNISED, PADDING, length - TLV_BYTES) + bytes(length - TLV_BYTES)
+    size = length - TLV_BYTES
+    return TLV.pack(UNRECOGNISED, PADDING, size) + filling[:size].ljust(size, b"\0")
 
 
 def opening(t1: int, ssid: int, lease: bytes, key: bytes) -> bytes:

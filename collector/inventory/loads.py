@@ -23,6 +23,8 @@ from collector.inventory.model import (
 )
 from collector.inventory.problems import known
 
+AROUND_SECONDS = 10.0
+"""What a run may take beside its load: the name, the opening, the stragglers, the totals."""
 GUARD_SECONDS = 5.0
 """Between two runs: what a late begin and stragglers may take."""
 LINE_SHARE = 0.5
@@ -143,14 +145,15 @@ def mistakes_of_loads(
 def _mistakes_of_time(
     check: RawCheck, load: Load, profiles: Mapping[str, Profile]
 ) -> Iterator[tuple[str, str]]:
-    least = load.seconds + GUARD_SECONDS
-    takes = f"a run takes {load.seconds:g} s, expected {least:g} or more"
+    takes = f"but a run takes {load.seconds:g} s, expected"
+    least = load.seconds + AROUND_SECONDS
     if check.timeout_seconds < least:
-        yield "timeout_seconds", f"is {check.timeout_seconds:g}, but {takes}"
+        yield "timeout_seconds", f"is {check.timeout_seconds:g}, {takes} {least:g} or more"
+    least = load.seconds + GUARD_SECONDS
     for name, profile in profiles.items():
         every = check.interval_seconds * profile.interval_factor
         if every < least:
-            yield "interval_seconds", f"is {every:g} by profile {name}, but {takes}"
+            yield "interval_seconds", f"is {every:g} by profile {name}, {takes} {least:g} or more"
     if not any(allows(profile.load_tests, sound=load.sound) for profile in profiles.values()):
         words = ", ".join(f"{name} {profile.load_tests}" for name, profile in profiles.items())
         what = "sound" if load.sound else "more than sound"

@@ -204,3 +204,5 @@ def test_padding_has_the_length_asked_for():
     """Its own head counts."""
     assert len(padding(4)) == 4
     assert len(padding(120)) == 120
+    assert padding(8, b"abcdefg") == b"\x80\x01\x00\x04abcd"
+    assert padding(8, b"a") == b"\x80\x01\x00\x04a\0\0\0"

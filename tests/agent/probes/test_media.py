@@ -332,6 +332,26 @@ async def test_pictures_stop_when_they_are_too_much(env):
     assert 0.15 < rec.values["media_loss_ratio.roundtrip"] < 0.25
 
 
+async def test_the_deadline_names_the_phase_it_struck_in(env):
+    """Cut off while media flows, it says so; cut off before the session is open, that."""
+    with reflecting() as reflector:
+        rec = Recorder()
+        target = Target(f"127.0.0.1:{reflector.address[1]}", slot=a_slot())
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await Media(MediaParams(), env).run(target, rec)
+    assert rec.current_phase == "media"
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as hung:
+        hung.bind(("127.0.0.1", 0))
+        rec = Recorder()
+        target = Target(f"127.0.0.1:{hung.getsockname()[1]}", slot=a_slot())
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await Media(MediaParams(), env).run(target, rec)
+    assert rec.current_phase == "open"
+
+
 async def test_cancelled_it_leaves_nothing(env):
     """The thread has ended and the socket is closed when the runner's deadline cuts it off."""
     files, threads = open_files(), threading.active_count()

@@ -170,7 +170,7 @@ CASES = [
     (
         [("timeout_seconds: 40", "timeout_seconds: 30")],
         (
-            "checks.yml line 54, checks[video].timeout_seconds: is 30, but a run takes 30 s, expected 35 or more",
+            "checks.yml line 54, checks[video].timeout_seconds: is 30, but a run takes 30 s, expected 40 or more",
         ),
     ),
     (
