@@ -157,7 +157,7 @@ class Dns:
                 answer = self._reader.read(wire, question.ident)
                 if answer is not None:
                     return answer
-        raise MalformedError(f"{MOST_STRAYS} messages came, none of them an answer")
+            raise MalformedError(f"{MOST_STRAYS} messages came, none of them an answer")
 
     async def _ask_tcp(self, question: Question, rec: Recorder) -> Answer:
         """Ask over a connection (RFC 7766)."""
@@ -171,7 +171,7 @@ class Dns:
                 answer = self._reader.read(await _exactly(sock, size), question.ident)
                 if answer is not None:
                     return answer
-        raise MalformedError(f"{MOST_STRAYS} messages came, none of them an answer")
+            raise MalformedError(f"{MOST_STRAYS} messages came, none of them an answer")
 
 
 async def _exactly(sock: socket.socket, size: int) -> bytes:

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 from msgspec import Struct
 
-from agent.probes.base import Env, Recorder, Target, Value
+from agent.probes.base import Env, Recorder, Target, TargetError, Value
 from agent.probes.net import bound_socket, refuse_host, resolve, split_host
 from agent.probes.ntp_packet import (
     Packet,
@@ -102,12 +102,9 @@ class Ntp:
             _queued_ns(sock)  # from now on it stamps what comes in
             with rec.phase("request"):
                 exchange = await self._ask(sock, rec)
-        if exchange is None:
-            rec.fail(Failure.MALFORMED, f"{MOST_STRAYS} datagrams came, none of them an answer")
-        else:
-            self._report(exchange, rec)
+        self._report(exchange, rec)
 
-    async def _ask(self, sock: socket.socket, rec: Recorder) -> Exchange | None:
+    async def _ask(self, sock: socket.socket, rec: Recorder) -> Exchange:
         sent: dict[
             bytes, Sent
         ] = {}  # each with a nonce of its own: no answer is taken for another's
@@ -127,7 +124,7 @@ class Ntp:
 
     async def _answer(
         self, sock: socket.socket, sent: dict[bytes, Sent], rec: Recorder
-    ) -> Exchange | None:
+    ) -> Exchange:
         loop = asyncio.get_running_loop()
         for _ in range(MOST_STRAYS):
             data = await loop.sock_recv(sock, BUFFER_BYTES)
@@ -144,7 +141,9 @@ class Ntp:
             waited_ns -= request.monotonic_ns
             waited_ns -= min(queued_ns, waited_ns)
             return Exchange(packet, stamp(request.wall), stamp(request.wall, waited_ns))
-        return None
+        raise TargetError(
+            Failure.MALFORMED, f"{MOST_STRAYS} datagrams came, none of them an answer"
+        )
 
     def _report(self, exchange: Exchange, rec: Recorder) -> None:
         packet = exchange.packet
