@@ -48,6 +48,8 @@ CLOSE_EVERY_SECONDS = 0.5
 CLOSE_TRIES = 3
 STRAGGLER_SECONDS = 2.0
 MAX_STRAGGLER_SECONDS = 5.0
+MOST_AT_ONCE = 256
+"""Packets read between two looks at the clock: a flood must not keep it from sending and ending."""
 OVERLOAD_SECONDS = 2.0
 OVERLOAD_RATIO = 0.1
 BUFFER_BYTES = 1 << 20
@@ -302,11 +304,11 @@ class Sender:
     def _received(self) -> list[tuple[bytes, int, int | None]]:
         """Return what has come, each with its kernel stamp and service octet."""
         found: list[tuple[bytes, int, int | None]] = []
-        while True:
+        while len(found) < MOST_AT_ONCE:
             try:
                 data, ancillary, _, _ = self._sock.recvmsg(_MAX_BYTES, 256)
             except BlockingIOError:
-                return found
+                break
             t4, tos = time.time_ns(), None
             for level, kind, value in ancillary:
                 if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS:
@@ -317,6 +319,7 @@ class Sender:
                 elif kind in {socket.IP_TOS, socket.IPV6_TCLASS}:
                     tos = value[0]
             found.append((data, t4, tos))
+        return found
 
 
 def _prepare(sock: socket.socket, dscp: int) -> None:
