@@ -139,7 +139,11 @@ class Acked:
         if self._fd is None:
             self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             self._size = os.fstat(self._fd).st_size
-        self._size += os.write(self._fd, data)
+        rest = memoryview(data)
+        while rest:  # a disk may take less than it is given
+            written = os.write(self._fd, rest)
+            self._size += written
+            rest = rest[written:]
         if self._size > COMPACT_BYTES:
             self.compact()
 

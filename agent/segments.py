@@ -21,7 +21,9 @@ from typing import NamedTuple
 from agent import files
 from agent.wire import Ranges
 
-MARKER = b"\x8aTS\x01"
+FORMAT = 1
+_FAMILY = b"\x8aTS"
+MARKER = _FAMILY + bytes([FORMAT])
 MAX_FILE_BYTES = 64 << 20
 """A larger file is not of our making (a broken file system invents such sizes)."""
 _HEAD = struct.Struct("<4sIIB16sQq")
@@ -29,6 +31,10 @@ _CHECKED = 8  # the checksum covers everything after itself
 _FLAGS_AT = 12
 _ZLIB = 1
 _SYNCHRONISED = 2
+
+
+class NewerFormatError(Exception):
+    """A file of a later program's: not ours to read, and not ours to touch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ class Segment:
     waiting: int = 0
     """Batches of it that the centre has not acknowledged."""
     newest_ms: int | None = None
-    """Latest wall time by a synchronised clock; None when no batch had one."""
+    """Latest wall time by a synchronised clock, or by `Age`; None when no batch had one."""
     held: dict[str, Ranges] = field(default_factory=dict)
 
     def add(self, records: Iterable[Record]) -> None:
@@ -160,14 +166,30 @@ def read(path: Path) -> Loaded:
     return Loaded(data, scan(data)[0], 0)
 
 
+def is_newer(path: Path) -> bool:
+    """Whether a file begins as those of a later program do; False when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return _is_newer(file.read(len(MARKER)))
+    except OSError:
+        return False
+
+
+def _is_newer(data: bytes) -> bool:
+    return data.startswith(_FAMILY) and data[len(_FAMILY) : len(MARKER)] > MARKER[-1:]
+
+
 def mend(path: Path) -> Loaded:
     """Read a segment no one writes to; what is damaged in it goes into a `.damaged` file beside.
 
     The segment is then rewritten without it, so that the same damage is counted once. A disk that
-    cannot be written may still be read: then all stays as it is. OSError when it cannot be read.
+    cannot be written may still be read: then all stays as it is. OSError when it cannot be read,
+    NewerFormatError when a later program wrote it: that one will read it again.
     """
     data = files.read(path, MAX_FILE_BYTES)
     records, damage = scan(data)
+    if not records and _is_newer(data):
+        raise NewerFormatError(f"{path}: format {data[len(_FAMILY)]}, this program knows {FORMAT}")
     if not damage:
         return Loaded(data, records, 0)
     whole = b"".join(data[record.start : record.end] for record in records)

@@ -62,6 +62,7 @@ class Spool:
         if batch.boot != self._boot:
             raise ValueError(f"batch of boot {batch.boot}, this spool is of boot {self._boot}")
         with self._writing:
+            self._store.age.tick(batch.sealed.mono_ns)
             sealed: list[Pending] = []
             for first in range(0, len(batch.samples), MAX_BATCH_SAMPLES):
                 samples = batch.samples[first : first + MAX_BATCH_SAMPLES]
@@ -79,7 +80,7 @@ class Spool:
                 given_up = self._bound_memory()
             if given_up:
                 self._store.count_dropped(given_up)
-            self._store.enforce(batch.sealed.wall_ms if batch.synchronised else None)
+            self._store.enforce()
 
     def _write(self) -> None:
         """Write what waits for the disk, in pieces: a full disk is not tried with all of it."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agent import files, segments
 from agent.acked import Acked, Totals
+from agent.age import Age
 from agent.config import SpoolLimits
 from agent.segments import Pending, Record, Segment, Writer
 from agent.wire import Ranges
@@ -28,6 +29,7 @@ class Store:
     def __init__(self, directory: Path, limits: SpoolLimits, boot: str) -> None:
         self.failing = ""
         """Why the disk takes nothing; "" when it does."""
+        self.age = Age()
         self._directory = directory
         self._limits = limits
         self._boot = boot
@@ -56,13 +58,14 @@ class Store:
         self._next_number = max((0, self._acked.totals.dropped_through, *paths)) + 1
         for number, path in sorted(paths.items()):
             segment = self._segments[number] = Segment(number, path)
-            if number <= self._acked.totals.dropped_through:
+            if number <= self._acked.totals.dropped_through and not segments.is_newer(path):
                 self._forget(segment)  # counted already, just before the power went
                 continue
             data, records = self._read(segment)
             if data and not records:  # damaged all over, and the disk would not have it mended
                 del self._segments[number]
             self._settle(segment)
+        self.age.begin(list(self._segments.values()))
         held = {self._boot}.union(*(segment.held for segment in self._segments.values()))
         self._acked.ranges = {b: r for b, r in self._acked.ranges.items() if b in held}
         self._beside_bytes = files.beside_bytes(self._directory)
@@ -84,6 +87,7 @@ class Store:
                 self.failing = ""
             if self._open is not None:
                 self._open.add(records)
+                self._open.newest_ms = int(self.age.now_ms)
                 self._index[self._open.number] += records
                 self._recount(self._open)
             if writer.size >= self._segment_bytes:
@@ -109,15 +113,15 @@ class Store:
         if ended is not None:
             self._settle(ended)
 
-    def enforce(self, now_ms: int | None) -> None:
+    def enforce(self) -> None:
         """Drop the oldest segments that are too many or too old, and count their batches.
 
-        `now_ms` is None while the wall clock is not synchronised: age is then not judged, as it
-        is not by stamps of such a clock. A segment is at least as old as those after it.
+        Of what an earlier run left, only stamps of a synchronised clock are judged; a segment is at
+        least as old as those after it.
         """
         with self._lock, self._told():
             closed = [s for s in self._segments.values() if s is not self._open]
-            oldest_ms = (now_ms or 0) - self._limits.max_age_seconds * 1000
+            oldest_ms = self.age.now_ms - self._limits.max_age_seconds * 1000
             dated = [s for s in closed if s.newest_ms is not None and s.newest_ms < oldest_ms]
             too_old = dated[-1].number if dated else 0
             used = sum(s.size for s in self._segments.values()) + self._beside_bytes
@@ -206,6 +210,10 @@ class Store:
         try:
             how = segments.read if segment is self._open else segments.mend
             whole = how(segment.path)
+        except segments.NewerFormatError as exc:
+            log.error("spool: left alone for the newer program that wrote it: %s", exc)  # noqa: TRY400 - no bug of ours
+            self._leave_alone(segment)
+            return b"", []
         except OSError as exc:
             self._fail(exc)
             self._give_up(segment, exc)
@@ -223,9 +231,12 @@ class Store:
             self._index[segment.number] = whole.records
         return whole.data, whole.records
 
-    def _give_up(self, segment: Segment, exc: OSError) -> None:
+    def _leave_alone(self, segment: Segment) -> None:
         del self._segments[segment.number]
         self._index.pop(segment.number, None)
+
+    def _give_up(self, segment: Segment, exc: OSError) -> None:
+        self._leave_alone(segment)
         if not isinstance(exc, PermissionError):  # that is ours to mend: the next start reads it
             with self._told():
                 files.put_beside(segment.path)

@@ -24,6 +24,8 @@ DEBIAN_PACKAGE = {
     "irtt": "irtt",
     "ss": "iproute2",
     "nft": "nftables",
+    "e2fsck": "e2fsprogs",
+    "mkfs.ext4": "e2fsprogs",
     "openssl": "openssl",
     "chronyd": "chrony",
     "turnserver": "coturn",

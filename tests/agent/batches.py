@@ -14,17 +14,22 @@ def make_batch(
     agent: str = "08545",
     samples: int = 1,
     wall_ms: int = WALL_MS,
+    ran_ms: int | None = None,
     synchronised: bool = True,
     detail: str = "",
 ) -> Batch:
-    """Return a batch before the spool has numbered it."""
+    """Return a batch before the spool has numbered it.
+
+    `ran_ms`: by the clock that never steps, since WALL_MS; None: the wall clock did not step.
+    """
+    ran = wall_ms - WALL_MS if ran_ms is None else ran_ms
     return Batch(
         v=WIRE_VERSION,
         agent=agent,
         boot=boot,
         machine_boot=MACHINE_BOOT,
         seq=0,
-        sealed=Stamp(wall_ms=wall_ms, mono_ns=1_000_000_000),
+        sealed=Stamp(wall_ms=wall_ms, mono_ns=1_000_000_000 + ran * 1_000_000),
         synchronised=synchronised,
         config=7,
         program="0.1.0",

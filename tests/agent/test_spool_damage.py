@@ -2,9 +2,6 @@
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -181,13 +178,13 @@ def test_rot_while_the_agent_runs(tmp_path):
 
 
 def test_what_cannot_be_read_at_all_is_put_beside(tmp_path):
-    """A directory, a file of an absurd size, another format in the place of ours: counted."""
+    """A directory, a file of an absurd size, an older format in the place of ours: counted."""
     fill(tmp_path, 9)
     first, second, third = sorted(tmp_path.glob("*.seg"))
     first.unlink()
     first.mkdir()
     os.truncate(second, segments.MAX_FILE_BYTES + 1)
-    third.write_bytes(third.read_bytes().replace(segments.MARKER, b"\x8aTS\x02"))
+    third.write_bytes(third.read_bytes().replace(segments.MARKER, b"\x8aTS\x00"))
     (tmp_path / "acked").unlink()
     (tmp_path / "acked").mkdir()
     (tmp_path / "notes.seg").write_bytes(b"of a person")
@@ -206,6 +203,34 @@ def test_what_cannot_be_read_at_all_is_put_beside(tmp_path):
         "acked.unreadable",
         "notes.seg",
     ]
+
+
+def test_what_a_newer_program_wrote_is_left_alone(tmp_path, caplog):
+    """After going back to this version its batches stay as they are, until it is put in force again."""
+    expected = fill(tmp_path, 9)
+    later = sorted(tmp_path.glob("*.seg"))[1]
+    ours = later.read_bytes()
+    theirs = ours.replace(segments.MARKER, b"\x8aTS\x02")
+    later.write_bytes(theirs)
+    held = {record.seq for record in segments.scan(ours)[0]}
+
+    with opened(tmp_path, SMALL) as spool:
+        assert {p.seq: p.body for p in spool.backlog(EVERYTHING)} == {
+            seq: body for seq, body in expected.items() if seq not in held
+        }
+        appended(spool, 200)  # far more than there is room for
+        assert spool.state.damaged_records == 0
+    assert later.read_bytes() == theirs
+    assert caplog.text.count("spool: left alone for the newer program that wrote it: ") == 1
+    assert f"{later.name}: format 2, this program knows 1" in caplog.text
+    with opened(tmp_path, SMALL):
+        assert later.read_bytes() == theirs
+    later.write_bytes(ours)  # which the newer program can read
+    for path in tmp_path.glob("*.seg"):
+        if path != later:
+            path.unlink()
+    (tmp_path / "acked").unlink()
+    assert contents(tmp_path) == {seq: expected[seq] for seq in held}
 
 
 def test_another_thing_in_the_place_of_the_directory_is_put_beside(tmp_path):
@@ -230,41 +255,3 @@ def test_room_is_made_by_taking_away_what_is_damaged_first(tmp_path):
 
         assert spool.state.dropped_batches == 0
         assert not (tmp_path / "0000000007.damaged").exists()
-
-
-CHILD = """
-import sys
-from pathlib import Path
-from agent.config import SpoolLimits
-from agent.spool import Spool
-from tests.agent.batches import BOOT, make_batch
-
-spool = Spool(Path(sys.argv[1]), SpoolLimits(max_bytes=1 << 20), boot=BOOT)
-for seq in range(1, 1_000_000):
-    spool.append(make_batch())
-    print(seq, flush=True)
-"""
-
-
-@pytest.mark.parametrize("after", [1, 7, 150])
-def test_kill_9_loses_no_batch_that_was_appended(tmp_path, after):
-    """Whatever `append` returned for is there after the program was killed at any moment."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE
-    )
-    assert child.stdout is not None
-    with child.stdout:
-        for _ in range(after):
-            assert child.stdout.readline()
-        child.send_signal(signal.SIGKILL)
-        rest = child.stdout.read().split()
-    child.wait(10)
-    returned = int(rest[-1]) if rest and rest[-1].isdigit() else after
-
-    with opened(tmp_path, boot=OLD_BOOT) as spool:
-        found = spool.backlog(EVERYTHING)
-    assert seqs(found) == list(range(1, len(found) + 1))
-    assert len(found) in {returned, returned + 1}
-    assert [pending.body for pending in found] == [
-        body_of(make_batch(), seq) for seq in range(1, len(found) + 1)
-    ]

@@ -4,7 +4,10 @@ import logging
 import os
 import resource
 import subprocess
+from collections import deque
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +15,7 @@ from agent.spool import LIVE_BATCHES, MEMORY_BYTES
 from agent.wire import Ack
 from tests.agent.batches import BOOT, OLD_BOOT, WALL_MS, make_batch
 from tests.agent.spools import EVERYTHING, SMALL, ack, appended, body_of, fill, lanes, opened, seqs
-from tests.programs import root
+from tests.programs import program, root
 
 
 def test_goes_on_in_memory_while_there_is_no_disk(tmp_path, caplog):
@@ -135,26 +138,104 @@ def test_a_full_disk(tmp_path):
         subprocess.run(["umount", str(disk)], check=True)
 
 
-@pytest.mark.real
-def test_a_disk_that_became_read_only(tmp_path):
-    """What is on it is still sent, what is new goes through memory, and nothing is raised."""
+@contextmanager
+def ext4(folder: Path, *options: str) -> Iterator[Path]:
+    """Mount a file system of 8 MB in a file, which becomes read-only upon an error."""
     root()
-    disk = tmp_path / "disk"
+    image, disk = folder / "image", folder / "disk"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "none", str(disk)], check=True)
+    with image.open("wb") as file:
+        file.truncate(8 << 20)
+    command = [program("mkfs.ext4"), "-q", "-m", "0", "-e", "remount-ro", *options, str(image)]
+    subprocess.run(command, check=True)
+    mount(image, disk)
     try:
-        expected = fill(disk / "spool", 9)
-        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        with opened(disk / "spool", SMALL) as spool:
-            appended(spool, 1)
-
-            assert spool.state.failing == "Read-only file system"
-            backlog = spool.backlog(EVERYTHING)
-            assert {pending.seq: pending.body for pending in backlog} == expected
-            assert seqs(spool.live(EVERYTHING)) == [1]
-            spool.acknowledge(
-                [Ack(boot=OLD_BOOT, ranges=[(1, 9)]), Ack(boot=BOOT, ranges=[(1, 1)])]
-            )
-            assert spool.state.pending_batches == 0
+        yield disk
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def mount(image: Path, disk: Path) -> None:
+    """Mount what `ext4` made."""
+    subprocess.run(["mount", "-o", "loop", str(image), str(disk)], check=True)
+
+
+@pytest.mark.real
+def test_a_disk_that_becomes_read_only_by_an_error(tmp_path):
+    """As ext4 does: what is on it is still sent, what is new goes through memory, nothing is lost."""
+    with ext4(tmp_path) as disk:
+        expected = fill(disk / "spool", 9)
+        with opened(disk / "spool", SMALL) as spool:
+            appended(spool, 1)
+            device = subprocess.run(
+                ["findmnt", "-no", "SOURCE", str(disk)], check=True, capture_output=True, text=True
+            ).stdout.strip()
+            Path("/sys/fs/ext4", Path(device).name, "trigger_fs_error").write_text("lost", "ascii")
+            appended(spool, 2)
+
+            assert spool.state.failing in {"Read-only file system", "Input/output error"}
+            live, backlog = lanes(spool)
+            assert {one.seq: one.body for one in backlog} == expected
+            assert seqs(live) == [1, 2, 3]
+            spool.acknowledge([Ack(boot=OLD_BOOT, ranges=[(1, 4)]), ack(2, 3)])
+            spool.release([*live, *backlog])
+            assert spool.state.pending_batches == 6
+        subprocess.run(["umount", str(disk)], check=True)
+        subprocess.run([program("e2fsck"), "-fy", str(tmp_path / "image")], check=False)
+        mount(tmp_path / "image", disk)
+        with opened(disk / "spool", SMALL, boot="aa" * 16) as spool:
+            keys = [one.key for one in spool.backlog(EVERYTHING)]
+            assert keys == [*((OLD_BOOT, seq) for seq in range(1, 10)), (BOOT, 1)], "sent again"
+            assert spool.state.damaged_records == 0
+            assert spool.state.dropped_batches == 0
+
+
+@pytest.mark.real
+def test_a_disk_that_was_read_only_for_a_while(tmp_path):
+    """When it can be written again, what waited in memory is on it, with its bytes and numbers."""
+    with ext4(tmp_path) as disk:
+        expected = fill(disk / "spool", 9)
+        with opened(disk / "spool", SMALL) as spool:
+            spool._store._acked.close()  # a file open for writing keeps a disk from changing
+            subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+            appended(spool, LIVE_BATCHES + 2)
+            assert spool.state.failing == "Read-only file system"
+            live, backlog = lanes(spool)
+            assert {one.seq: one.body for one in backlog if one.boot == OLD_BOOT} == expected
+            assert seqs(backlog)[9:] == [1, 2]
+            spool.release([*live, *backlog])
+            spool.acknowledge([Ack(boot=OLD_BOOT, ranges=[(1, 4)]), ack(1, 1)])
+            subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+            appended(spool, 1)
+            assert spool.state.failing == ""
+        with opened(disk / "spool", SMALL, boot="aa" * 16) as spool:
+            keys = [one.key for one in spool.backlog(EVERYTHING)]
+            assert len(keys) == len(set(keys))
+            assert set(keys) >= {
+                *((OLD_BOOT, seq) for seq in range(5, 10)),
+                *((BOOT, seq) for seq in range(2, LIVE_BATCHES + 4)),
+            }
+
+
+@pytest.mark.real
+def test_no_file_can_be_made_any_more(tmp_path):
+    """Out of inodes, the segment that is open goes on; the next one waits, in memory, and is told."""
+    with ext4(tmp_path, "-N", "32") as disk:
+        with opened(disk / "spool", SMALL, boot=OLD_BOOT) as spool:
+            appended(spool, 1, boot=OLD_BOOT)
+            made = [disk / f"other-{number}" for number in range(32)]
+            with pytest.raises(OSError, match="No space left on device"):
+                deque(map(Path.touch, made), maxlen=0)
+            appended(spool, 9, boot=OLD_BOOT)
+
+            assert spool.state.failing == "No space left on device"
+            assert spool.state.pending_batches == 10
+            assert seqs(spool.live(EVERYTHING)) == list(range(3, 11))
+            spool.acknowledge([Ack(boot=OLD_BOOT, ranges=[(1, 1)])])
+            for path in made:
+                path.unlink(missing_ok=True)
+            appended(spool, 1, boot=OLD_BOOT)
+            assert spool.state.failing == ""
+        with opened(disk / "spool", SMALL) as spool:
+            assert seqs(spool.backlog(EVERYTHING)) == list(range(2, 12))
+            assert spool.state.dropped_batches == 0
