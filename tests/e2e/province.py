@@ -2,8 +2,8 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import urlopen
@@ -38,7 +38,7 @@ checks:
     layer: service
     kind: http
     targets: ["{url}"]
-    interval_seconds: 1
+    interval_seconds: {interval}
     timeout_seconds: 2
 """
 NGINX = """\
@@ -107,6 +107,35 @@ class Province:
     portal_port: int
     agents: dict[str, Program] = field(default_factory=dict)
 
+    def add_agent(
+        self, agent: str, *, url: str = "", more: str = "", command: Sequence[str] = tuple(AGENT)
+    ) -> Program:
+        """Give an agent its token and its folder; the test starts it. It is ended with the rest.
+
+        `url` is where it finds the collector if that is not the collector itself, `more` is added
+        to its agent.yml, `command` runs it.
+        """
+        home = self.folder / agent
+        home.mkdir()
+        collector = f"{self.folder}/collector.yml"
+        added = subprocess.run(
+            [*COLLECTOR, "agent", "add", "-c", collector, agent],
+            cwd=ROOT,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert added.returncode == 0, added.stderr
+        (home / "token").write_text(added.stdout.split()[-1])
+        (home / "token").chmod(0o600)
+        (home / "agent.yml").write_text(
+            f"agent: '{agent}'\ncollector: {{url: '{url or self.url}', token_file: token}}\n"
+            f"state_directory: state\n{more}"
+        )
+        run = [*command, "run", "-c", f"{home}/agent.yml"]
+        self.agents[agent] = Program(run, home / "agent.log")
+        return self.agents[agent]
+
     def page(self, path: str) -> str | None:
         """Return one of the collector's pages; None while it is not served."""
         try:
@@ -160,6 +189,8 @@ class More:
     province: str = ""
     checks: str = ""
     collector: str = ""
+    interval_seconds: float = 1
+    """How often the portal is asked."""
 
 
 @contextmanager
@@ -187,16 +218,17 @@ def province(
         portal_port=portal_port,
     )
     for agent in agents:
-        made.agents[agent] = _agent(folder, agent, made.url)
-    with ExitStack() as stack:
+        made.add_agent(agent)
+    try:
         for started in (made.portal, made.collector, *made.agents.values()):
-            stack.callback(started.end)
             started.start()
-        try:
-            yield made
-        except BaseException:
-            made.show_logs()
-            raise
+        yield made
+    except BaseException:
+        made.show_logs()
+        raise
+    finally:
+        for started in (*made.agents.values(), made.collector, made.portal):
+            started.end()
 
 
 def _write_folder(folder: Path, portal_port: int, more: More) -> None:
@@ -210,24 +242,5 @@ def _write_folder(folder: Path, portal_port: int, more: More) -> None:
     )
     (made / "devices.csv").write_text("site,agent,device,kind,address\n")
     (made / "province.yml").write_text(PROVINCE + more.province, "utf-8")
-    checks = CHECKS.format(url=f"http://127.0.0.1:{portal_port}/")
+    checks = CHECKS.format(url=f"http://127.0.0.1:{portal_port}/", interval=more.interval_seconds)
     (made / "checks.yml").write_text(checks + more.checks, "utf-8")
-
-
-def _agent(folder: Path, agent: str, url: str) -> Program:
-    home = folder / agent
-    home.mkdir()
-    added = subprocess.run(
-        [*COLLECTOR, "agent", "add", "-c", f"{folder}/collector.yml", agent],
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert added.returncode == 0, added.stderr
-    (home / "token").write_text(added.stdout.split()[-1])
-    (home / "token").chmod(0o600)
-    (home / "agent.yml").write_text(
-        f"agent: '{agent}'\ncollector: {{url: '{url}', token_file: token}}\nstate_directory: state\n"
-    )
-    return Program([*AGENT, "run", "-c", f"{home}/agent.yml"], home / "agent.log")

@@ -54,7 +54,7 @@ def write_province(folder: Path) -> None:
     )
     (folder / "devices.csv").write_text("site,agent,device,kind,address\n")
     (folder / "province.yml").write_text(PROVINCE)
-    checks = CHECKS.format(url=PORTAL).rstrip() + "\n    line: each\n"
+    checks = CHECKS.format(url=PORTAL, interval=1).rstrip() + "\n    line: each\n"
     (folder / "checks.yml").write_text(checks)
 
 
