@@ -35,8 +35,8 @@ def left_out(checks: list[Check], chosen: list[Check]) -> Iterator[str]:
     for check in checks:
         if check.kind in BY_SLOT and check not in chosen:
             yield (
-                f"{check.id} left out: {check.kind} loads what all sites share and runs when the"
-                " centre says so; name it to run it now"
+                f"{check.id} left out: {check.kind} loads what all sites share and runs only in a"
+                " slot that the centre gives"
             )
 
 

@@ -127,7 +127,7 @@ class Media:
         """Hold one session. ProbeError where there is no slot or the PC could not keep the pace."""
         slot = target.slot
         if slot is None:
-            raise ProbeError("a media test runs only in a slot that the centre gives")
+            raise ProbeError("runs only in a slot that the centre gives")
         begun = time.monotonic()
         host, port = split_host_port(target.name)
         rec.fact("slot", slot.id)

@@ -72,7 +72,7 @@ class Throughput:
         """Carry bytes once, within the slot; what does not end well measured nothing."""
         slot = target.slot
         if slot is None:
-            raise ProbeError("needs a slot of the centre")
+            raise ProbeError("runs only in a slot that the centre gives")
         loop = asyncio.get_running_loop()
         latest = loop.time() + slot.max_seconds * (1 - ANSWER_SHARE)
         async with asyncio.timeout(slot.max_seconds), self._channel(target, rec) as channel:

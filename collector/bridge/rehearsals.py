@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from agent.wire import Sample
 from collector.bridge.rehearsal import Place, Rehearsal, Report, Stage, most_sites, planned
-from collector.bridge.slots import Given, Slots
+from collector.bridge.slots import REHEARSAL, Given, Slots
 from collector.inventory.model import Inventory, Load, Series
 from collector.inventory.problems import known
 
@@ -125,7 +125,7 @@ class Rehearsals:
             if not runs:  # another inventory came meanwhile
                 self.abort(now)
                 return
-            self._given = [self._slots.give(series, begins) for series in runs]
+            self._given = [self._slots.give(series, begins, kind=REHEARSAL) for series in runs]
             current.started(self._given)
             log.info("rehearsal stage id=%s sites=%d", current.report.id, len(self._given))
         if current.is_over():

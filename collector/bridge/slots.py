@@ -41,6 +41,8 @@ PROFILE_SECONDS = 60.0
 MAX_SESSIONS = 65_535
 PACE = 1.25
 """Of a stream's mean packet rate, what a lease allows: pictures are uneven."""
+REHEARSAL = "rehearsal-"
+"""How ids of slots begin whose load is meant to be too much: no statement about any day's state."""
 _GOLDEN = (3 - math.sqrt(5)) / 2
 
 
@@ -167,13 +169,13 @@ class Slots:
                 busy.add(site)
                 room[load.trunk] -= load.bits_per_second
 
-    def give(self, series: Series, begins: float) -> Given:
+    def give(self, series: Series, begins: float, *, kind: str = "") -> Given:
         """Give a slot, whatever others have; its run is due again an interval later."""
         load = self._inventory.loads[series]
         ends = begins + load.seconds + GUARD_SECONDS
         text = repr((series.agent, series.check, series.target, series.line, begins))
         given = Given(
-            id=sha256(text.encode()).hexdigest()[:12],
+            id=kind + sha256(text.encode()).hexdigest()[:12],
             series=series,
             site=self._site(series),
             load=load,

@@ -95,8 +95,7 @@ def test_what_all_sites_share_is_loaded_only_when_named():
 
     assert ["web"] == [check.id for check in chosen]
     assert [
-        f"{name} left out: {kind} loads what all sites share and runs when the centre says so; "
-        "name it to run it now"
+        f"{name} left out: {kind} loads what all sites share and runs only in a slot that the centre gives"
         for name, kind in (("video", "media"), ("speed", "throughput"))
     ] == list(left_out(checks, chosen))
     assert ["video"] == [check.id for check in choose(checks, ["video"])]

@@ -51,3 +51,27 @@ async def test_two_communes_prove_the_bridge(tmp_path, reflector):
             result["figures"]
         )
     assert "Sức chịu đã chứng minh: 2 nơi cùng lúc" in out.decode()
+
+
+async def test_a_rehearsal_pages_nobody(tmp_path, reflector):
+    """Runs of a rehearsal that fail, here for want of a reflector, open no incident."""
+    _, port = reflector
+    more = More(
+        province=TRUNKS,
+        checks=CHECKS.format(port=port).replace("interval_seconds: 10", "interval_seconds: 3600"),
+        collector="bridge: {secret_file: bridge.secret}\n",
+    )
+    with province(tmp_path, agents=("04792",), more=more) as here:
+        await here.measured()
+        config = next(tmp_path.rglob("collector.yml"))
+        for _ in range(3):
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "collector", "rehearsal", "-c", str(config)),
+                *("--check", "vc-sound", "--stages", "100", "--yes"),
+                stdout=asyncio.subprocess.PIPE,
+            )
+            out, _ = await asyncio.wait_for(process.communicate(), 60)
+            assert process.returncode == 1, out.decode()
+
+        assert here.series("thongsuot_incident") == []
+        assert here.series("thongsuot_check_up", check="vc-sound") == []

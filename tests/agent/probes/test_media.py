@@ -95,9 +95,7 @@ def test_params_that_cannot_be(params, told):
 
 async def test_without_a_slot_nothing_is_sent(env):
     """Who was not told to load the bridge does not."""
-    with pytest.raises(
-        ProbeError, match=r"^a media test runs only in a slot that the centre gives$"
-    ):
+    with pytest.raises(ProbeError, match=r"^runs only in a slot that the centre gives$"):
         await Media(MediaParams(), env).run(Target("127.0.0.1:9"), Recorder())
 
 

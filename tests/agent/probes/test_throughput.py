@@ -176,7 +176,7 @@ async def test_no_slot(env):
     with pytest.raises(ProbeError) as caught:
         await carry(env, "http://127.0.0.1:9/", direction="down", slot=None)
 
-    assert str(caught.value) == "needs a slot of the centre"
+    assert str(caught.value) == "runs only in a slot that the centre gives"
 
 
 @pytest.mark.real
