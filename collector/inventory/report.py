@@ -9,8 +9,14 @@ import msgspec
 
 from agent.config import Check
 from agent.probes import PROBES
-from collector.inventory.loads import UNKNOWN_MBIT_S, line_limit, round_seconds, runs_at_once
-from collector.inventory.model import SITE_KINDS, Inventory, Scope, Series
+from collector.inventory.loads import (
+    UNKNOWN_MBIT_S,
+    allows,
+    line_limit,
+    round_seconds,
+    runs_at_once,
+)
+from collector.inventory.model import SITE_KINDS, Inventory, Load, Scope, Series
 from collector.inventory.problems import FolderError, known
 from collector.inventory.resolve import some
 
@@ -84,12 +90,13 @@ def _agent_in_full(inventory: Inventory, agent: str) -> Iterator[str]:
         by = {"source": line.source, "interface": line.interface, "anchor": line.anchor}
         how = f"{line.select} {by[line.select]}" if line.select in by else "cannot be chosen"
         yield f"  line {line.name}: {how}"
+    loads = {series.check: load for series, load in inventory.loads.items()}
     for _, alike in groupby(config.checks, key=lambda check: (check.id, check.lines)):
         check, *others = alike
         info = inventory.checks[check.id]
         every = ", ".join(
             f"{info.interval_seconds * factor:g} s {names}"
-            for factor, names in _paces(inventory).items()
+            for factor, names in _paces(inventory, loads.get(check.id)).items()
         )
         over = "" if check.lines == ("",) else f" over {', '.join(check.lines)}"
         closed = ", must not answer" if check.expect == "unreachable" else ""
@@ -193,11 +200,12 @@ def _names(inventory: Inventory) -> str:
     return " / ".join(_paces(inventory).values())
 
 
-def _paces(inventory: Inventory) -> dict[float, str]:
-    """Return each interval factor -> the profiles that have it."""
+def _paces(inventory: Inventory, load: Load | None = None) -> dict[float, str]:
+    """Return each interval factor -> the profiles that have it, and allow the load if there is one."""
     paces: dict[float, list[str]] = {}
     for name, profile in inventory.profiles.items():
-        paces.setdefault(profile.interval_factor, []).append(name)
+        if load is None or allows(profile.load_tests, sound=load.sound):
+            paces.setdefault(profile.interval_factor, []).append(name)
     return {factor: ", ".join(names) for factor, names in paces.items()}
 
 

@@ -120,6 +120,23 @@ What runs in slots only, so that no trunk bears more than its share
 """)
 
 
+def test_the_report_says_when_loads_may_run(tmp_path):
+    """By a check's intervals stand only the profiles that let it run."""
+    told = report(
+        load(
+            write(
+                tmp_path,
+                folder(
+                    ("silent_after_seconds: 3.5}", "silent_after_seconds: 3.5, load_tests: sound}")
+                ),
+            )
+        )
+    )
+
+    assert "  line (icmp, internet/line): every 5 s fast, calm over vnpt\n" in told
+    assert "  video (media, web/service): every 3600 s calm\n" in told
+
+
 CASES = [
     (
         [("hosts: [cau.mau.example, 192.0.2.99]", "hosts: []")],

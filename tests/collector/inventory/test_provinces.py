@@ -9,6 +9,7 @@ import pytest
 
 from agent.config import decode_agent_config, mistakes
 from collector.inventory.load import LOCAL_TARGETS
+from collector.inventory.loads import round_seconds, runs_at_once
 from collector.inventory.model import COMMUNE_KINDS, Inventory
 from tests.collector.inventory.folders import shipped
 
@@ -202,7 +203,7 @@ def test_each_old_system_is_asked_by_its_own_former_province(phu_tho):
     ("moment", "profile"),
     [
         (datetime(2025, 6, 28, 22, 59, tzinfo=UTC), "calm"),  # 29/6 05:59 in Vietnam
-        (datetime(2025, 6, 28, 23, 0, tzinfo=UTC), "fast"),  # rehearsal
+        (datetime(2025, 6, 28, 23, 0, tzinfo=UTC), "trial"),  # rehearsal
         (datetime(2025, 6, 30, 0, 30, tzinfo=UTC), "live"),  # 30/6 07:30, ceremony
         (datetime(2025, 6, 30, 16, 59, tzinfo=UTC), "calm"),
         (datetime(2025, 6, 30, 17, 0, tzinfo=UTC), "fast"),  # 1/7 00:00, cutover
@@ -212,6 +213,21 @@ def test_each_old_system_is_asked_by_its_own_former_province(phu_tho):
 def test_the_days_of_2025_are_fast(inventory, moment, profile):
     """Rehearsal, ceremony (without load tests) and cutover are measured quickly, the rest calmly."""
     assert inventory.profile_name_at(moment) == profile
+
+
+def test_load_tests_have_their_time(inventory):
+    """All of the rehearsal's are let run, none of the ceremony's; a round of all ends in time."""
+    profiles = inventory.profiles
+    assert ("all", "none") == (profiles["trial"].load_tests, profiles["live"].load_tests)
+    assert {"vc-sound", "vc-picture", "speed-down", "speed-up"} == {
+        series.check for series in inventory.loads
+    }
+    for check in {series.check for series in inventory.loads}:
+        loads = [load for series, load in inventory.loads.items() if series.check == check]
+        trunk = inventory.trunks[loads[0].trunk]
+        at_once = min(len(loads), runs_at_once(trunk, loads[0].bits_per_second))
+        interval = inventory.checks[check].interval_seconds
+        assert round_seconds(len(loads), at_once, loads[0].seconds) < interval / 4
 
 
 def test_every_system_of_the_province_is_measured(inventory):
