@@ -27,7 +27,7 @@ systems:
 phases: {}
 on_call: {}
 profiles:
-  fast: {batch_seconds: 1, silent_after_seconds: 4}
+  fast: {profile}
 default_profile: fast
 """
 CHECKS = """\
@@ -188,7 +188,9 @@ class More:
 
     province: str = ""
     checks: str = ""
+    """Each {portal} in it is the portal's address and port."""
     collector: str = ""
+    profile: str = "{batch_seconds: 1, silent_after_seconds: 4}"
     interval_seconds: float = 1
     """How often the portal is asked."""
 
@@ -241,6 +243,9 @@ def _write_folder(folder: Path, portal_port: int, more: More) -> None:
         "site,agent,line,carrier,kind,contracted_mbit_s,select,source,interface,anchor\n"
     )
     (made / "devices.csv").write_text("site,agent,device,kind,address\n")
-    (made / "province.yml").write_text(PROVINCE + more.province, "utf-8")
+    (made / "province.yml").write_text(
+        PROVINCE.replace("{profile}", more.profile) + more.province, "utf-8"
+    )
     checks = CHECKS.format(url=f"http://127.0.0.1:{portal_port}/", interval=more.interval_seconds)
-    (made / "checks.yml").write_text(checks + more.checks, "utf-8")
+    checks += more.checks.replace("{portal}", f"127.0.0.1:{portal_port}")
+    (made / "checks.yml").write_text(checks, "utf-8")
