@@ -5,6 +5,9 @@ No right is needed: the errors are read from each socket's own error queue (TCP:
 older kernel TCP hops have no address). Packets leave 50 ms apart, by growing hop limit, and no
 further than the target has answered from, so that a healthy target sees three or four of them.
 Round trips hold our own delay in reading them: some tenths of a millisecond.
+
+Silence is no proof that a router is gone: it limits its errors for each PC, and a Linux gateway
+without a route tells nothing at all while the PC's failing checks ask more often than every 2 s.
 """
 
 import asyncio

@@ -30,6 +30,7 @@ OK, FAILED, CONFIGURATION = 0, 1, 2
 DEFAULT_FILE = Path("/etc/thongsuot/collector.yml")
 DEFAULT_REFLECTOR_FILE = Path("/etc/thongsuot/reflector.yml")
 GRACE_HOURS = 24.0
+_LANG_HELP = "of the text (default vi)"
 _TIME_HELP = "the province's time: 2025-07-01 or 2025-07-01T09:30"
 
 
@@ -108,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     evidence.add_argument("--site", required=True, metavar="CODE", help="its id, such as 04792")
     evidence.add_argument("--from", dest="begin", default="", metavar="TIME", help=_TIME_HELP)
     evidence.add_argument("--to", dest="end", default="", metavar="TIME", help="a day: to its end")
-    evidence.add_argument("--lang", choices=sorted(TEXTS), default="vi", help="of the text")
+    evidence.add_argument("--lang", choices=sorted(TEXTS), default="vi", help=_LANG_HELP)
     evidence.add_argument("--json", action="store_true", help="everything, for programs")
     evidence.set_defaults(command=_evidence)
 
@@ -134,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     rehearse.add_argument("--yes", action="store_true", help="run it; without: say what it loads")
     rehearse.add_argument("--abort", action="store_true", help="end the one that is under way")
-    rehearse.add_argument("--lang", choices=("vi", "en"), default="vi")
+    rehearse.add_argument("--lang", choices=sorted(TEXTS), default="vi", help=_LANG_HELP)
     rehearse.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
 
     check_journal = commands.add_parser(

@@ -92,7 +92,8 @@ def _text(dossier: Dossier, inventory: Inventory, site: str, lang: str) -> Itera
     texts = TEXTS[lang]
     province = texts.province.format(name=getattr(inventory.name, lang))
     yield f"{province} · {full_name(inventory.sites[site], texts)} ({site})".replace("\u00a0", " ")
-    yield f"{texts.evidence}: {len(dossier.evidence)}"
+    count = len(dossier.evidence)
+    yield f"{texts.evidence}: {count}" if count else texts.evidence_none
     for incident in dossier.incidents:
         title = getattr(words.title(incident, inventory), lang)
         yield f"{title}: {incident_in_words(incident, inventory, texts)}"

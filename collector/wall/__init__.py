@@ -43,7 +43,8 @@ def add_routes(
         chosen = request.query.get("id", "")
         page = evidence_page(dossier, centre.fleet.inventory, _lang(request), chosen=chosen)
         if page is None:
-            raise web.HTTPNotFound(headers=HEADERS)
+            said = TEXTS[_lang(request)].evidence_none
+            raise web.HTTPNotFound(text=f"{said}\n", headers=HEADERS)
         return _page(renderer.evidence(page, theme=_theme(request)))
 
     async def stream(request: web.Request) -> web.StreamResponse:

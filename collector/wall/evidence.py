@@ -6,20 +6,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote, urlencode
 
-from agent.wire import Failure, read_path
+from agent.wire import read_path
 from collector.diagnosis import words
 from collector.diagnosis.evidence import Dossier, Evidence, incident_of
 from collector.diagnosis.incident import Incident
 from collector.inventory.model import Inventory
-from collector.wall.forms import number
+from collector.wall import said
 from collector.wall.locale import TEXTS
 from collector.wall.locale.texts import Texts
 from collector.wall.names import full_name
 from collector.wall.path import Step, aim, steps, verdict
 
 CERTIFICATE = re.compile(r"(\S+Z) (\S+Z) (.*) <- (.*)")
-SECONDS_AGO = re.compile(r"(\d+) s ago")
-MS = re.compile(r"\b(\d{1,9}\.\d) ms\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +76,16 @@ def page_of(shown: Evidence, dossier: Dossier, inventory: Inventory, lang: str) 
     """Return the page of one of a dossier's."""
     texts = TEXTS[lang]
     now, good = (read_path(shown.facts.get(name, "")) for name in ("path", "last_good_path"))
+    gateway = said.read_gateway(shown.facts.get("gateway", ""))
     return EvidencePage(
         lang=lang,
         title=texts.evidence_title.format(check=_check_name(shown, inventory, texts)),
         place=_site_name(shown.site, inventory, texts),
-        verdict=verdict(now, good, texts) if now else _untraced(shown, texts),
+        verdict=verdict(now, good, texts, gateway) if now else _untraced(shown, texts),
         facts=tuple(_facts(shown, dossier.incidents, inventory, texts)),
         path_title=texts.path_now.format(by=aim(now)) if now else texts.path,
         good_title=_good_title(shown, inventory, texts) if good else "",
-        steps=steps(now, good, texts) if now or good else (),
+        steps=steps(now, good, texts, gateway) if now or good else (),
         surroundings=tuple(_surroundings(shown, inventory, texts)),
         earlier=tuple(
             Link(address_of(one.agent, one.check, lang, one.id), _when(one, inventory, texts))
@@ -114,7 +113,7 @@ def _facts(
         silent = incident.cause == "site_silent"  # another thing than what failed here
         yield Row(named["incident"], (*((_title(incident, inventory, texts),) * silent), lasted))
     yield Row(named["line"], (_line(shown, inventory, texts),))
-    yield Row(named["failure"], (failure_in_words(shown, texts),))
+    yield Row(named["failure"], _failure(shown, texts))
     target = shown.target
     address = shown.facts.get("address", "")
     yield Row(named["target"], (target, *([address] if address and address not in target else [])))
@@ -125,10 +124,15 @@ def _facts(
 
 def _surroundings(shown: Evidence, inventory: Inventory, texts: Texts) -> Iterable[Row]:
     if read_path(shown.facts.get("path", "")) is None and "path" in shown.facts:
-        yield Row(texts.path, _said(shown.facts["path"], texts))
-    for name in ("gateway", "lines", "dns"):
-        if name in shown.facts:
-            yield Row(texts.evidence_facts[name], _said(shown.facts[name], texts))
+        yield Row(texts.path, (said.reason(shown.facts["path"], texts),))
+    if "gateway" in shown.facts:
+        gateway = said.gateway(shown.facts["gateway"], texts)
+        yield Row(texts.evidence_facts["gateway"], (gateway,))
+    if "lines" in shown.facts:
+        lines = tuple(said.line(line, texts) for line in shown.facts["lines"].split("\n"))
+        yield Row(texts.evidence_facts["lines"], lines)
+    if "dns" in shown.facts:
+        yield Row(texts.evidence_facts["dns"], said.resolvers(shown.facts["dns"], texts))
     if "tls_chain" in shown.facts:
         chain = shown.facts["tls_chain"]
         lines = tuple(_certificate(line, inventory, texts) for line in chain.split("\n"))
@@ -147,20 +151,10 @@ def _good_title(shown: Evidence, inventory: Inventory, texts: Texts) -> str:
     return f"{texts.path_good}: {at}"
 
 
-def _said(text: str, texts: Texts) -> tuple[str, ...]:
-    """Put the agent's fixed words into the reader's; what is not of them stays as it is."""
-    known = {**texts.evidence_words, **texts.failures}
-    longest_first = "|".join(re.escape(word) for word in sorted(known, key=len, reverse=True))
-    pattern = rf"(?<![\w.-])(?:{longest_first})(?![\w.-])"
-    text = MS.sub(lambda found: f"{number(float(found[1]), texts, places=1)} ms", text)
-    text = SECONDS_AGO.sub(lambda found: texts.seconds_ago.format(n=found[1]), text)
-    return tuple(re.sub(pattern, lambda found: known[found[0]], text).split("\n"))
-
-
 def _certificate(line: str, inventory: Inventory, texts: Texts) -> str:
     found = CERTIFICATE.fullmatch(line)
     if found is None:
-        return _said(line, texts)[0]
+        return said.reason(line, texts)
     try:
         begins, ends = (datetime.fromisoformat(found[number]).astimezone(UTC) for number in (1, 2))
     except ValueError:
@@ -173,11 +167,10 @@ def _certificate(line: str, inventory: Inventory, texts: Texts) -> str:
     )
 
 
-def failure_in_words(shown: Evidence, texts: Texts) -> str:
-    """Say what failed, with the agent's own detail."""
-    known = shown.failure in {failure.value for failure in Failure}
-    said = texts.failures[shown.failure if known else "unknown"]
-    return f"{said} ({_said(shown.detail, texts)[0]})" if shown.detail else said
+def _failure(shown: Evidence, texts: Texts) -> tuple[str, ...]:
+    """Say what failed; what the agent says of it in its own words is set apart."""
+    name, remark = said.failed(shown.failure, shown.detail, texts)
+    return (name, texts.remark.format(text=said.quoted(remark))) if remark else (name,)
 
 
 def incident_in_words(incident: Incident, inventory: Inventory, texts: Texts) -> str:
@@ -196,8 +189,8 @@ def _title(incident: Incident, inventory: Inventory, texts: Texts) -> str:
 
 
 def _when(shown: Evidence, inventory: Inventory, texts: Texts) -> str:
-    said = words.local_time(shown.at, inventory)
-    return said if shown.trusted else f"{said} ({texts.time_untrusted})"
+    at = words.local_time(shown.at, inventory)
+    return at if shown.trusted else f"{at} ({texts.time_untrusted})"
 
 
 def _line(shown: Evidence, inventory: Inventory, texts: Texts) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from agent.wire import ANSWERED, HERE, Hop, Path
 from collector.wall.forms import number
 from collector.wall.locale.texts import Texts
+from collector.wall.said import Gateway
 
 CIRCLE = 3
 """A router that is met so often sends packets round."""
@@ -36,11 +37,14 @@ def aim(path: Path) -> str:
     return f"{path.protocol.upper()} {endpoint}" + (f":{path.port}" if path.port else "")
 
 
-def verdict(now: Path, good: Path | None, texts: Texts) -> str:
-    """Say where the way broke."""
+def verdict(now: Path, good: Path | None, texts: Texts, gateway: Gateway | None = None) -> str:
+    """Say where the way broke; a gateway that was found there is never called silent.
+
+    Its kernel limits its errors for each PC: among many failing checks a trace may get none.
+    """
     last = now.last
     if last is None:
-        return texts.path_nobody
+        return _nobody(now, good, texts, gateway)
     why = _why(last.word, texts)
     if last.router == HERE:
         return texts.path_here.format(why=why)
@@ -52,6 +56,16 @@ def verdict(now: Path, good: Path | None, texts: Texts) -> str:
     return _circle(now, texts) or _silence(last, good, texts)
 
 
+def _nobody(now: Path, good: Path | None, texts: Texts, gateway: Gateway | None) -> str:
+    if gateway is None or not (gateway.answers or gateway.in_arp):
+        return texts.path_nobody
+    if not gateway.answers:
+        return texts.path_gateway_in_arp
+    if now.address == gateway.address:
+        return texts.path_gateway_alone.format(by=aim(now))
+    return texts.path_behind_gateway + _when_good(1, good, texts)
+
+
 def _circle(path: Path, texts: Texts) -> str:
     routers = [hop.router for hop in path.hops if hop.router]
     circle = [router for router in dict.fromkeys(routers) if routers.count(router) >= CIRCLE]
@@ -60,18 +74,25 @@ def _circle(path: Path, texts: Texts) -> str:
 
 def _silence(last: Hop, good: Path | None, texts: Texts) -> str:
     said = texts.path_silent.format(router=last.router, n=last.ttl)
+    return said + _when_good(last.ttl, good, texts)
+
+
+def _when_good(ttl: int, good: Path | None, texts: Texts) -> str:
+    """Name the next router of the last good path, after a space; "" where it has none."""
     for hop in good.hops if good else ():
-        if hop.ttl > last.ttl and hop.router:
-            return f"{said} {texts.path_silent_good.format(router=hop.router, n=hop.ttl)}"
-    return said
+        if hop.ttl > ttl and hop.router:
+            return f" {texts.path_silent_good.format(router=hop.router, n=hop.ttl)}"
+    return ""
 
 
-def steps(now: Path | None, good: Path | None, texts: Texts) -> tuple[Step, ...]:
+def steps(
+    now: Path | None, good: Path | None, texts: Texts, gateway: Gateway | None = None
+) -> tuple[Step, ...]:
     """Lay two paths side by side, by distance; what is silent to the end is one step."""
     mine, others = _by_distance(now), _by_distance(good)
     distances = sorted({*mine, *others})
     told = max((ttl for ttl in distances if mine.get(ttl) or others.get(ttl)), default=0)
-    cut = _cut(now)
+    cut = _cut(now, gateway)
     found = [
         Step(
             str(ttl) if ttl else texts.path_this_pc,
@@ -90,12 +111,12 @@ def steps(now: Path | None, good: Path | None, texts: Texts) -> tuple[Step, ...]
     return tuple(found)
 
 
-def _cut(path: Path | None) -> int | None:
+def _cut(path: Path | None, gateway: Gateway | None) -> int | None:
     """Return the distance at which a way breaks: where a router says no, or after the last one."""
     if path is None or (path.last and path.last.word == ANSWERED):
         return None
     if path.last is None:
-        return 1
+        return 2 if gateway and gateway.answers and gateway.address != path.address else 1
     return path.last.ttl if path.last.word else path.last.ttl + 1
 
 

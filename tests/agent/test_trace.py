@@ -2,19 +2,20 @@
 
 import asyncio
 import socket
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 import pytest
 
 from agent.aim import Aim
 from agent.probes.base import ProbeError, Source
-from agent.trace import trace
+from agent.trace import Answers, trace
 from agent.wire import Hop, Path, read_path, write_path
 from tests.agent.probes.attempts import open_files
 from tests.agent.probes.namespaces import inside, ip, sysctl, without_net_raw
 
 pytestmark = pytest.mark.real
 FAR, FAR6 = "10.7.2.2", "2001:db8:2::2"
+NOWHERE = "10.9.9.99"
 PORT, CLOSED = 8443, 9
 
 
@@ -95,6 +96,58 @@ async def test_a_router_says_no(site, protocol, address, word):
     assert not path.reached
 
 
+async def kept_busy() -> None:
+    """Begin TCP connections that go nowhere, 20 a second, as many failing checks do."""
+    loop = asyncio.get_running_loop()
+    while True:
+        with closing(socket.socket()) as sock, suppress(OSError, TimeoutError):
+            sock.setblocking(False)
+            async with asyncio.timeout(0.05):
+                await loop.sock_connect(sock, ("10.9.9.9", PORT))
+
+
+@contextmanager
+def limited_errors(namespace: str):
+    """Give a router back what every Linux has: a limit on its errors for each PC."""
+    with inside(namespace):
+        sysctl("ipv4/icmp_ratelimit", "1000")
+    try:
+        yield
+    finally:
+        with inside(namespace):
+            sysctl("ipv4/icmp_ratelimit", "0")
+
+
+@pytest.mark.slow
+async def test_a_gateway_that_counts_its_errors(site, places):
+    """Its first word ends the trace at once; spent on other checks' packets, it has none for us.
+
+    Linux takes each error for a packet without a route from one account twice (ip_error(),
+    icmpv4_xrlim_allow()): it tells a PC nothing that asks more often than every 2 s.
+    """
+    aim = Aim("tcp", NOWHERE, PORT)
+    ip("addr add 10.7.1.3/24 dev wan\n", site)  # the account of .2 was used by the tests before
+    with limited_errors(places.router), no_way(places.router, "10.7.2.2"):
+        path = await trace(aim, NOWHERE, Source("10.7.1.3"))
+        busy = asyncio.create_task(kept_busy())
+        await asyncio.sleep(1)
+        among_others = await trace(aim, NOWHERE, None)
+        busy.cancel()
+        await asyncio.gather(busy, return_exceptions=True)
+
+    assert shape(path) == [(1, "10.7.1.1", 2, "network_unreachable")]
+    assert write_path(among_others).split("\n")[1:] == ["1-20 *"]
+
+
+def test_a_word_for_any_packet_is_the_end():
+    """Whichever packet was answered: the way ends at who said no, and no more are sent."""
+    answers = Answers("10.7.1.2", sent=dict.fromkeys(range(1, 21), 2))
+    answers.add(7, "10.7.1.1", 0.4, "network_unreachable")
+
+    assert answers.end == 7
+    assert answers.hops()[-1] == Hop(7, "10.7.1.1", (0.4,), 1, "network_unreachable")
+
+
 @pytest.mark.slow
 async def test_a_hole_in_the_way(site):
     """What is swallowed is silence from the hole on, known within 6 s, by any protocol at once."""
@@ -129,13 +182,13 @@ async def test_a_gateway_that_is_gone(site):
 
 
 @contextmanager
-def no_way(namespace: str):
+def no_way(namespace: str, via: str = "10.7.1.1"):
     """Take the default route away for a while."""
-    ip("route del default via 10.7.1.1\n", namespace)
+    ip(f"route del default via {via}\n", namespace)
     try:
         yield
     finally:
-        ip("route add default via 10.7.1.1\n", namespace)
+        ip(f"route add default via {via}\n", namespace)
 
 
 async def test_no_route(site):

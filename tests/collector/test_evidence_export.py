@@ -43,7 +43,7 @@ Bằng chứng: Cổng quốc gia
   Thời điểm               08:00:05 01/07/2025
   Sự cố                   từ 08:00:00 01/07/2025, chưa xong (phu-tho-250701-001)
   Đường truyền            vnpt · VNPT · ftth
-  Lỗi                     hết thời gian chờ (ở bước connect)
+  Lỗi                     hết thời gian chờ (ở bước kết nối)
   Đích                    https://portal.example
                           203.0.113.9
   Nơi đo                  Phường Tân Hòa (04792) · 04792
@@ -54,6 +54,8 @@ Bằng chứng: Cổng quốc gia
   4–20   không trả lời
   Bộ định tuyến tại chỗ   192.0.2.1 eth0: trả lời sau 0,4 ms; ARP 02:00:5e:00:53:01
 """
+
+NONE = "Không có bằng chứng. Đích nằm trên chính máy đo thì không được dò đường.\n"
 
 
 @pytest.fixture
@@ -128,7 +130,22 @@ def test_in_a_time(home):
 
     assert later.stdout.startswith("Sample province · Tân Hòa ward (04792)\nEvidence: 1\n")
     assert "Bằng chứng: 2\n" in day.stdout
-    assert before.stdout == "Tỉnh Tỉnh Mẫu · Phường Tân Hòa (04792)\nBằng chứng: 0\n"
+    assert before.stdout == "Tỉnh Tỉnh Mẫu · Phường Tân Hòa (04792)\n" + NONE
+
+
+@pytest.mark.parametrize("command", ["evidence", "rehearsal"])
+def test_the_help_tells_the_language(command):
+    """Vietnamese unless another is asked for."""
+    done = subprocess.run(
+        [sys.executable, "-m", "collector", command, "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+
+    assert "--lang {en,vi} of the text (default vi)" in " ".join(done.stdout.split())
 
 
 def test_as_json(home):

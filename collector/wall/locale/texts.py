@@ -106,6 +106,14 @@ class Texts:
     """Names of what a page of evidence tells."""
     evidence_words: Mapping[str, str]
     """The fixed words of agent/findings.py and what is said for them."""
+    in_phase: str
+    phases: Mapping[str, str]
+    """Where an attempt failed: the phases of all probes."""
+    remarks: Mapping[str, str]
+    """What an agent adds to a failure, where its form is ours."""
+    remark: str
+    """The agent's own words, in quotes."""
+    evidence_none: str
     evidence_open: str
     evidence_closed: str
     evidence_earlier: str
@@ -133,6 +141,10 @@ class Texts:
     path_silent_good: str
     path_circle: str
     path_nobody: str
+    path_behind_gateway: str
+    path_gateway_alone: str
+    """The gateway is the target, too."""
+    path_gateway_in_arp: str
     path_here: str
     path_none: str
     path_no_address: str

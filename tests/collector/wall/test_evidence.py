@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from collector.diagnosis.evidence import Dossier, Evidence
 from collector.wall.assets import Assets
 from collector.wall.evidence import address_of, evidence_page
+from collector.wall.locale import TEXTS
 from collector.wall.render import Renderer
 from tests.collector.a_province import DC, NOON, TCOC, YPHU, a_province, gateway
 from tests.collector.diagnosis.test_evidence import an_incident, seen
@@ -23,6 +24,11 @@ FACTS = {
     "lines": "vnpt: failing, last push 35 s ago: timeout\nviettel: ok, last push 1 s ago",
     "dns": "portal.test A\n192.168.1.1: no answer\n203.0.113.53: NXDOMAIN",
     "tls_chain": "2025-01-01T00:00:00Z 2025-06-30T17:00:00Z CN=portal.test <- CN=Test CA",
+}
+
+NONE = {
+    "vi": "Không có bằng chứng. Đích nằm trên chính máy đo thì không được dò đường.\n",
+    "en": "No evidence. Targets on the measuring PC itself are not traced.\n",
 }
 
 
@@ -64,7 +70,7 @@ def test_in_vietnamese():
         "Thời điểm": ("12:00:00 01/07/2025",),
         "Sự cố": ("từ 12:00:00 01/07/2025 đến 12:10:00 01/07/2025 (phu-tho-250701-001)",),
         "Đường truyền": ("vnpt · VNPT · ftth",),
-        "Lỗi": ("hết thời gian chờ (ở bước connect)",),
+        "Lỗi": ("hết thời gian chờ (ở bước kết nối)",),
         "Đích": ("192.168.1.1",),
         "Nơi đo": ("Xã Yên Phú (05305) · 05305",),
         "Bộ định tuyến tại chỗ": ("192.168.1.1 eth0: không trả lời; ARP không có ai nhận",),
@@ -97,6 +103,41 @@ def test_in_english():
     assert told["Router on the spot"] == ("192.168.1.1 eth0: no answer; nobody answers ARP",)
 
 
+@pytest.mark.parametrize(
+    ("lang", "failure", "remark", "headline"),
+    [
+        (
+            "vi",
+            "trả lời sai giao thức (ở bước gửi yêu cầu)",
+            "máy đo ghi: “found timeout, expected 200”",
+            "Bộ định tuyến tại chỗ trả lời; sau nó không chặng nào trả lời.",
+        ),
+        (
+            "en",
+            "the answer does not follow its protocol (in phase request)",
+            "the agent's words: “found timeout, expected 200”",
+            "The router on the spot answers; behind it no hop does.",
+        ),
+    ],
+)
+def test_the_agents_own_words_stand_apart(lang, failure, remark, headline):
+    """In a line of their own, as they are; and the headline agrees with what was found around."""
+    told = a_page(
+        shown(
+            failure="malformed",
+            detail="in phase request: found timeout, expected 200",
+            facts={
+                "path": "tcp 203.0.113.9 443\n1-20 *",
+                "gateway": "192.168.1.1 enp3s0: answered in 0.0 ms; arp 02:00:5e:00:53:01",
+            },
+        ),
+        lang=lang,
+    )
+
+    assert rows(told)[TEXTS[lang].evidence_facts["failure"]] == (failure, remark)
+    assert told.verdict == headline
+
+
 def test_what_is_not_known_is_not_said():
     """Without line, incident, good path or trust in the clock the page says just that."""
     page = a_page(shown(line="", trusted=False, facts={"path": "not measured: not permitted here"}))
@@ -125,7 +166,7 @@ def test_a_later_agents_words_do_no_harm():
 
     assert (page.title, page.place) == ("Bằng chứng: new", "99999")
     assert page.good_title == "Lần tốt gần nhất"
-    assert rows(page)["Lỗi"] == ("lỗi chưa phân loại (ở bước connect)",)
+    assert rows(page)["Lỗi"] == ("lỗi chưa phân loại (ở bước kết nối)",)
 
 
 def test_others_are_a_click_away():
@@ -191,7 +232,9 @@ async def test_served():
             assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
         centre.found = Dossier([], [], [])
         async with session.get("/evidence/05305/gateway") as answer:
-            assert answer.status == 404
+            assert (answer.status, await answer.text()) == (404, NONE["vi"])
+        async with session.get("/evidence/05305/gateway?lang=en") as answer:
+            assert (answer.status, await answer.text()) == (404, NONE["en"])
 
     assert '<html lang="en" data-theme="light">' in page
     assert "No hop answers" in page

@@ -5,6 +5,7 @@ import pytest
 from agent.wire import read_path
 from collector.wall.locale import TEXTS
 from collector.wall.path import Cell, aim, steps, verdict
+from collector.wall.said import Gateway
 
 VI = TEXTS["vi"]
 GOOD = """\
@@ -70,6 +71,47 @@ def test_without_a_good_path():
     said = "Đứt sau chặng 1 (192.168.1.1): từ đó không ai trả lời."
 
     assert [verdict(now, good, VI) for good in (None, short)] == [said, said]
+
+
+@pytest.mark.parametrize(
+    ("gateway", "vi", "en"),
+    [
+        (
+            Gateway("192.168.1.1", answers=True, in_arp=True),
+            "Bộ định tuyến tại chỗ trả lời; sau nó không chặng nào trả lời.",
+            "The router on the spot answers; behind it no hop does.",
+        ),
+        (
+            Gateway("203.0.113.9", answers=True, in_arp=True),
+            "Bộ định tuyến tại chỗ trả lời ping, nhưng không trả lời TCP 203.0.113.9:443.",
+            "The router on the spot answers a ping, but not TCP 203.0.113.9:443.",
+        ),
+        (
+            Gateway("192.168.1.1", answers=False, in_arp=True),
+            (
+                "Không chặng nào trả lời; bộ định tuyến tại chỗ không trả lời ping "
+                "nhưng còn trong bảng ARP."
+            ),
+            "No hop answers; the router on the spot answers no ping, but ARP still knows it.",
+        ),
+        (
+            Gateway("192.168.1.1", answers=False, in_arp=False),
+            "Không chặng nào trả lời, kể cả bộ định tuyến tại chỗ.",
+            "No hop answers, not even the router on the spot.",
+        ),
+    ],
+)
+def test_silence_beside_what_the_gateway_did(gateway, vi, en):
+    """A gateway that is there is not called silent because it sent no error."""
+    now = a_path("tcp 203.0.113.9 443\n1-20 *")
+
+    assert [verdict(now, None, TEXTS[lang], gateway) for lang in ("vi", "en")] == [vi, en]
+    if gateway.answers and gateway.address != now.address:
+        assert verdict(now, a_path(GOOD), VI, gateway) == (
+            f"{vi} Lần tốt gần nhất, chặng 2 là 10.88.0.1."
+        )
+        cut = [step.distance for step in steps(now, a_path(GOOD), VI, gateway) if step.cut]
+        assert cut == ["2"]
 
 
 def test_side_by_side():
