@@ -7,6 +7,7 @@ from agent.probes.h323 import H323
 from agent.probes.hls import Hls
 from agent.probes.http import Http
 from agent.probes.icmp import Icmp
+from agent.probes.ldap import Ldap
 from agent.probes.mail import Mail
 from agent.probes.media import Media
 from agent.probes.mtu import Mtu
@@ -28,6 +29,7 @@ PROBES: dict[str, type[Probe]] = {
     "hls": Hls,
     "http": Http,
     "icmp": Icmp,
+    "ldap": Ldap,
     "mail": Mail,
     "media": Media,
     "mtu": Mtu,
