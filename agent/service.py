@@ -42,6 +42,7 @@ class Service:
         self._boot = os.urandom(16).hex()
         self._machine_boot = machine_boot()
         self._samples: list[Sample] = []
+        self._erring: set[tuple[str, str, str]] = set()
         self._seal_now = asyncio.Event()
         self._config_offered = asyncio.Event()
         self._counters: dict[tuple[str, str, str], dict[str, float]] = {}
@@ -118,11 +119,21 @@ class Service:
         return [name for name in targets if is_address(name)]
 
     def _take(self, sample: Sample) -> None:
+        self._note_error(sample)
         self._samples.append(sample)
         if len(self._samples) > MAX_UNSEALED:
             del self._samples[0]
             self._health.runs_missed += 1
             self._health.samples_lost += 1
+
+    def _note_error(self, sample: Sample) -> None:
+        """Log what cannot be measured, the first of a streak: a metric only counts it."""
+        run = sample.check, sample.target, sample.line
+        if not sample.error:
+            self._erring.discard(run)
+        elif run not in self._erring:
+            self._erring.add(run)
+            log.warning("cannot measure check=%s target=%s line=%r why=%s", *run, sample.error)
 
     async def _seal_for_ever(self) -> None:
         while True:

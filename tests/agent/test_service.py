@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from agent.config import AgentFile, CollectorAddress
 from agent.service import Service
@@ -49,3 +50,13 @@ async def test_the_newest_offset_and_its_age(service):
     assert first.ntp_offset == again.ntp_offset == -0.0123456
     assert 40 <= first.ntp_age <= again.ntp_age < 45
     assert first.sealed.mono_ns / 1e9 <= time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+async def test_what_cannot_be_measured_is_logged_once_a_streak(service, caplog):
+    """The metric counts errors; the reason stands in the log, once until it is measured again."""
+    wrong = replace(make_sample(), error="no such interface (eth9)")
+    for sample in (wrong, wrong, make_sample(), wrong):
+        service._take(sample)
+
+    told = f"cannot measure check={wrong.check} target={wrong.target} line={wrong.line!r} why=no such interface (eth9)"
+    assert [told, told] == [record.getMessage() for record in caplog.records]
