@@ -17,7 +17,7 @@ from agent.lines import Lines, Way
 from agent.policy import Outcome, Policy, judge, judge_failure
 from agent.probes.base import ProbeError
 from agent.spool import Pending, Spool
-from agent.wire import WIRE_VERSION, Ack, PowerState, Push, Slot, Stamp
+from agent.wire import WIRE_VERSION, Ack, PowerState, Push, Ranges, Slot, Stamp
 
 PATH = "/api/v1/batches"
 HEADERS = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
@@ -96,7 +96,7 @@ class Exchange:
         *,
         any_date: bool = False,
     ) -> Outcome:
-        sent, body = await asyncio.to_thread(self._pack, way, pendings, bye)
+        had, sent, body = await asyncio.to_thread(self._pack, way, pendings, bye)
         try:
             reply = await self._lines.request(
                 way, "POST", PATH, headers=HEADERS, body=body, seconds=seconds, any_date=any_date
@@ -116,15 +116,20 @@ class Exchange:
         )
         if answer.slots:
             self._on_slots(answer.slots)
-        await asyncio.to_thread(self._spool.acknowledge, answer.acks)
+        await asyncio.to_thread(self._take_acks, answer.acks, had)
         if answer.config and answer.config != self._status().config:
             self._on_config(answer.config)
         if pendings and not any(acknowledged(pending, answer.acks) for pending in pendings):
             return Outcome(Policy.RETRY, "the collector acknowledged nothing", heard=True)
         return outcome
 
-    def _pack(self, way: Way, pendings: list[Pending], bye: Bye) -> tuple[Stamp, bytes]:
+    def _take_acks(self, acks: list[Ack], had: Ranges) -> None:
+        self._spool.acknowledge(acks)
+        self._spool.take_back(had, acks)
+
+    def _pack(self, way: Way, pendings: list[Pending], bye: Bye) -> tuple[Ranges, Stamp, bytes]:
         """Make a push as things stand now; the batches in it are the spool's bytes."""
+        had = self._spool.acknowledged()  # first: an answer to this push must know all of it
         status, spool, sent = self._status(), self._spool.state, read_stamp()
         anchor, anchor_error = self._anchor.read(sent.mono_ns)
         push = Push(
@@ -146,7 +151,7 @@ class Exchange:
             bye=bye,
             batches=[msgspec.Raw(pending.body) for pending in pendings],
         )
-        return sent, zlib.compress(msgspec.json.encode(push), 1, wbits=31)
+        return had, sent, zlib.compress(msgspec.json.encode(push), 1, wbits=31)
 
 
 def acknowledged(pending: Pending, acks: list[Ack]) -> bool:

@@ -8,6 +8,7 @@ everything else, oldest first, read back from disk. What is under way is not giv
 it is released.
 """
 
+import logging
 import threading
 from collections.abc import Iterable
 from itertools import islice
@@ -31,6 +32,7 @@ MOST_TOLD = 1_000
 """Ranges and boots in one state: each stands for a kill or a hole, and there are few."""
 
 Key = tuple[str, int]
+log = logging.getLogger(__name__)
 
 
 class Spool:
@@ -51,6 +53,7 @@ class Spool:
         self._live: dict[Key, Pending] = {}
         self._unwritten: dict[Key, Pending] = {}
         self._under_way: set[Key] = set()
+        self._aside = Ranges()  # of this boot: acknowledged by nobody, and not to be sent
         self._refused: set[Key] = set()  # could not be set aside: not offered again in this run
 
     def append(self, batch: Batch) -> None:
@@ -150,9 +153,31 @@ class Spool:
                     self._store.acknowledge(ack.boot, first, end)
                     self._prune(ack.boot, first, end)
 
+    def acknowledged(self) -> Ranges:
+        """Return what the centre said it has of this boot."""
+        return self._store.acknowledged().without(self._aside)
+
+    def take_back(self, before: Ranges, acks: Iterable[Ack]) -> None:
+        """Offer again what the centre had and has no more: it was set back to an older state.
+
+        `acks` answer a push that was made when `before` was what `acknowledged` said. Only what
+        still stands on this disk can be sent again.
+        """
+        for ack in acks:
+            lost = before.without(Ranges(ack.ranges))
+            if ack.boot == self._boot and lost:
+                again = self._store.take_back(lost)
+                log.warning(
+                    "the collector has lost batches it had number=%d sent_again=%d",
+                    lost.total,
+                    again,
+                )
+
     def set_aside(self, pending: Pending) -> None:
         """Keep a batch that the centre refuses for good in a file beside; it is not sent again."""
         if self._store.set_aside(pending):
+            if pending.boot == self._boot:
+                self._aside.add(pending.seq)
             self.acknowledge([Ack(boot=pending.boot, ranges=[(pending.seq, pending.seq)])])
         else:
             with self._lock:

@@ -266,6 +266,26 @@ class Store:
                         self._recount(segment)
                         self._settle(segment)
 
+    def acknowledged(self) -> Ranges:
+        """Return what is acknowledged of this boot."""
+        with self._lock:
+            return Ranges(self._acked.ranges[self._boot])
+
+    def take_back(self, lost: Ranges) -> int:
+        """Let numbers of this boot wait again; return how many of them are still here."""
+        with self._lock:
+            ranges = self._acked.ranges
+            ranges[self._boot] = ranges[self._boot].without(lost)
+            again = 0
+            for segment in self._segments.values():
+                if self._boot in segment.held:
+                    again -= segment.waiting
+                    self._recount(segment)
+                    again += segment.waiting
+            with self._told():
+                self._acked.compact()
+            return again
+
     def set_aside(self, pending: Pending) -> bool:
         """Keep a batch in a file beside, for a person to look at; False when the disk refuses."""
         record = segments.pack(pending)

@@ -245,7 +245,8 @@ def _restore(arguments: argparse.Namespace) -> int:
     made = restore(arguments.folder, state, time.time())
     print(
         f"{state}: as of {_minute(made.made_at)}, journal up to entry {made.newest_entry}\n"
-        "What agents handed over after that, they have deleted: it is lost, and the ledger names it.\n"
+        "What agents handed over after that they send again where they still have it; what they have"
+        " deleted is lost, and the ledger names it.\n"
         "Tokens made since then are unknown, tokens revoked since then are valid again:"
         " see thongsuot-collector agent list."
     )

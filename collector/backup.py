@@ -97,8 +97,8 @@ def backup(state: Path, out: Path, now: float) -> Manifest:
 def restore(source: Path, state: Path, now: float) -> Manifest:
     """Put a backup into an empty state directory, whose collector does not run.
 
-    What was acknowledged after the backup is not in it, and the agents have deleted it; what they
-    still hold they send, and it is taken as ever: each batch has its own identity.
+    What was acknowledged after the backup is not in it. What agents still hold of that, or have
+    yet to hand over, they send, and it is taken as ever: each batch has its own identity.
     """
     manifest = _checked(source)
     with alone(state):
