@@ -20,6 +20,7 @@ DEBIAN_PACKAGE = {
     "prometheus-blackbox-exporter": "prometheus-blackbox-exporter",
     "prometheus-pushgateway": "prometheus-pushgateway",
     "chromium": "chromium",
+    "gcc": "gcc",
     "ip": "iproute2",
     "irtt": "irtt",
     "ss": "iproute2",
