@@ -1,7 +1,8 @@
 """What an answer means, or its absence: kinds of trouble, and what is done about each.
 
 Only an answer whose body is ours is the collector's. Whatever else comes back, from a proxy, a
-captive portal or nobody, says nothing about the batches: it is tried again, and costs none of them.
+captive portal or nobody, costs no batch: it is tried again. Where a filter on the way objects to
+one batch and lets others pass, that one waits, and holds nothing else up.
 """
 
 import random
@@ -45,6 +46,8 @@ BY_CODE = {
     "busy": Policy.WAIT,
 }
 """Codes of `Refusal`; one that is not here, of a later collector, is tried again."""
+NOT_ABOUT_CONTENT = frozenset({401, 407, 408, 425, 429})
+"""Of the 4xx of others, those that do not change with what is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ class Outcome:
     heard: bool = False
     """Whether it was the collector that answered."""
     answer: Answer | None = None
+    objected: bool = False
+    """Whether somebody on the way answered as if he disliked what was in the push."""
     by_clock: bool = False
     """Whether the collector's certificate is good, but not for the day this PC's clock shows."""
 
@@ -82,7 +87,9 @@ def judge(reply: Reply) -> Outcome:
         refusal = msgspec.json.decode(reply.body, type=Refusal)
     except msgspec.DecodeError:
         kind = reply.headers.get("content-type", "no content type")
-        return Outcome(Policy.RETRY, f"HTTP {reply.status}, but not by the collector: {kind}")
+        objected = 400 <= reply.status < 500 and reply.status not in NOT_ABOUT_CONTENT
+        why = f"HTTP {reply.status}, but not by the collector: {kind}"
+        return Outcome(Policy.RETRY, why, objected=objected)
     policy = BY_CODE.get(refusal.code, Policy.RETRY)
     why = f"HTTP {reply.status}, {refusal.code}: {refusal.error}"
     wait = _retry_after(reply) if policy is Policy.WAIT else 0.0

@@ -10,8 +10,10 @@ it is released.
 
 import logging
 import threading
+import time
 from collections.abc import Iterable
 from itertools import islice
+from math import inf
 from pathlib import Path
 
 import msgspec
@@ -54,7 +56,7 @@ class Spool:
         self._unwritten: dict[Key, Pending] = {}
         self._under_way: set[Key] = set()
         self._aside = Ranges()  # of this boot: acknowledged by nobody, and not to be sent
-        self._refused: set[Key] = set()  # could not be set aside: not offered again in this run
+        self._held_back: dict[Key, tuple[float, float]] = {}  # until when, and for how long
 
     def append(self, batch: Batch) -> None:
         """Give a batch its `seq`, fix its bytes and put them on disk.
@@ -110,8 +112,9 @@ class Spool:
         """Take the newest batches, up to a size of their bodies, at least one; in their order."""
         with self._lock:
             chosen: list[Pending] = []
+            without = self._under_way | self._not_yet()
             for pending in reversed(self._live.values()):
-                if pending.key in self._under_way or pending.key in self._refused:
+                if pending.key in without:
                     continue
                 limit_bytes -= len(pending.body)
                 if chosen and limit_bytes < 0:
@@ -124,7 +127,7 @@ class Spool:
     def backlog(self, limit_bytes: int) -> list[Pending]:
         """Take what left the live lane, oldest first, up to a size; at least one. Reads the disk."""
         with self._lock:
-            without = self._live.keys() | self._under_way | self._refused
+            without = self._live.keys() | self._under_way | self._not_yet()
             in_memory = [p for p in self._unwritten.values() if p.key not in without]
         chosen = self._store.oldest(limit_bytes, without)
         limit_bytes -= sum(len(pending.body) for pending in chosen)
@@ -180,12 +183,25 @@ class Spool:
                 self._aside.add(pending.seq)
             self.acknowledge([Ack(boot=pending.boot, ranges=[(pending.seq, pending.seq)])])
         else:
-            with self._lock:
-                self._refused.add(pending.key)
+            self.defer(pending, first=inf, most=inf)
+
+    def defer(self, pending: Pending, *, first: float, most: float) -> None:
+        """Offer a batch in neither lane for a while, which grows each time it is asked for.
+
+        `first`, `most`: seconds; infinity is for the rest of this run.
+        """
+        with self._lock:
+            _, before = self._held_back.get(pending.key, (0.0, 0.0))
+            seconds = min(most, max(first, 4 * before))
+            self._held_back[pending.key] = time.monotonic() + seconds, seconds
+
+    def _not_yet(self) -> set[Key]:
+        now = time.monotonic()
+        return {key for key, (until, _) in self._held_back.items() if until > now}
 
     def _prune(self, boot: str, first: int, last: int) -> None:
         with self._lock:
-            for lane in (self._live, self._unwritten):
+            for lane in (self._live, self._unwritten, self._held_back):
                 for key in [key for key in lane if key[0] == boot and first <= key[1] <= last]:
                     del lane[key]
 

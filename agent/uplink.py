@@ -38,6 +38,8 @@ RETRY_SECONDS = 0.5
 LIVE_RETRY_SECONDS = 3.0
 BACKLOG_RETRY_SECONDS = 30.0
 """Pauses after failures grow from the first to the others."""
+DEFER_SECONDS, MOST_DEFERRED_SECONDS = 5.0, 600.0
+"""A batch that somebody on the way objects to is tried again after these; they grow."""
 SPREAD_SECONDS = 1.0
 """The backlogs of a province that comes back begin within this, not at once."""
 LIVE_BYTES = 512 << 10
@@ -220,20 +222,31 @@ class Uplink:
     # One delivery
 
     async def _deliver(
-        self, tasks: asyncio.TaskGroup, pendings: list[Pending], *, hedged: bool
+        self,
+        tasks: asyncio.TaskGroup,
+        pendings: list[Pending],
+        *,
+        hedged: bool,
+        bisecting: bool = False,
     ) -> Outcome:
         """Send; what the centre refuses is halved until the bad batch is found and set aside.
 
         A batch is set aside only if it was refused alone and the same push is taken without it:
         else it is the push, or all of us, that the centre will not have, and no batch is to blame.
+        One that somebody on the way objects to, while he lets pushes pass, is found likewise; it
+        waits in the spool, and is tried again later.
         """
         outcome = await self._send(tasks, pendings, hedged=hedged)
-        if outcome.policy is not Policy.SPLIT:
+        if outcome.objected and pendings and not bisecting:
+            without = await self._send(tasks, [], hedged=hedged)
+            if without.policy is not Policy.DONE:
+                return outcome
+        elif outcome.policy is not Policy.SPLIT and not outcome.objected:
             return outcome
         middle = len(pendings) // 2
         if middle:
             for part in (pendings[:middle], pendings[middle:]):
-                outcome = await self._deliver(tasks, part, hedged=hedged)
+                outcome = await self._deliver(tasks, part, hedged=hedged, bisecting=True)
                 if outcome.policy is not Policy.DONE:
                     break
             return outcome
@@ -243,6 +256,10 @@ class Uplink:
             return Outcome(Policy.HOLD, without.why, heard=True)
         if without.policy is Policy.DONE:
             bad = pendings[0]
+            if outcome.objected:
+                log.warning("batch held back boot=%s seq=%d why=%s", bad.boot, bad.seq, outcome.why)
+                self._spool.defer(bad, first=DEFER_SECONDS, most=MOST_DEFERRED_SECONDS)
+                return without
             log.error("batch set aside boot=%s seq=%d why=%s", bad.boot, bad.seq, outcome.why)
             await asyncio.to_thread(self._spool.set_aside, bad)
         return without
