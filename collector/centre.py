@@ -27,6 +27,7 @@ from collector.diagnosis.incidents import Incidents
 from collector.diagnosis.store import Store
 from collector.export.exposition import Exposition
 from collector.export.own import Own
+from collector.export.remote_write import RemoteWrite
 from collector.housekeeping import housekeeping
 from collector.ingest.access import Access
 from collector.ingest.clock import Clocks
@@ -71,7 +72,20 @@ class Centre:
         self._store = Store(state / "state.sqlite")
         self.evidence = EvidenceStore(state / "state.sqlite")
         self.incidents = Incidents(self._store.open_incidents(), last_id=self._store.last_id())
-        self._exposition = Exposition(self.fleet, url=config.url, own=self.own.page)
+        self._exposition = Exposition(
+            self.fleet, url=config.url, own=self.own.page, measured=not config.remote_write
+        )
+        self.remote_write = [
+            RemoteWrite(
+                receiver,
+                journal=self.journal,
+                fleet=self.fleet,
+                folder=state / "remote_write",
+                own=self.own,
+                wall=wall,
+            )
+            for receiver in config.remote_write
+        ]
         self.slots = Slots(inventory, now, secret=config.bridge_secret)
         self.rehearsals = Rehearsals(self.slots, inventory, state / "rehearsals")
         self._config = config
@@ -107,6 +121,8 @@ class Centre:
         await self.journal.close()
         for file in (self.access, self._store, self.evidence, self.configs):
             file.close()
+        for receiver in self.remote_write:
+            receiver.close()
 
     def now(self) -> float:
         """Return the centre's UTC seconds."""
@@ -156,6 +172,8 @@ class Centre:
             return await asyncio.to_thread(_gzip, page) if zipped else page
         self.own.rollup_behind.set(self.rollups.behind)
         self.own.journal_bytes.set(self.journal.path.stat().st_size)
+        for receiver in self.remote_write:
+            receiver.tell()
         return await (self._exposition.full_gzip(now) if zipped else self._exposition.full(now))
 
     async def dossier(self, agent: str, check: str) -> Dossier:
@@ -258,7 +276,10 @@ class Centre:
             len(self.incidents.open),
             time.monotonic() - began,
         )
-        await beat.run(stopping)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(beat.run(stopping))
+            for receiver in self.remote_write:
+                tasks.create_task(receiver.run(stopping))
 
     async def _replay(self, stopping: asyncio.Event) -> None:
         after = await self.journal.before(self._wall() - REPLAY_SECONDS)

@@ -14,6 +14,7 @@ from msgspec import Struct, field
 
 from agent.strict import ConfigError
 from collector.bridge.reflector import read_secret
+from collector.export.receivers import Receiver, ReceiverFile, mistakes_of, receiver_of
 from collector.inventory.problems import read_text
 from collector.inventory.yamltext import Document
 
@@ -72,6 +73,8 @@ class CollectorFile(Struct, frozen=True, kw_only=True):
     """Who may look at the wall."""
     keep: Keep = Keep()
     bridge: Bridge | None = None
+    remote_write: list[ReceiverFile] = []
+    """Who gets the measurements with their own times; then `/metrics` shows them no more."""
 
 
 class CertificateFiles(Struct, frozen=True, kw_only=True):
@@ -96,6 +99,7 @@ class CollectorConfig(Struct, frozen=True, kw_only=True):
     keep: Keep
     bridge_secret: bytes = b""
     """Proves leases to the reflector; empty: none are given."""
+    remote_write: tuple[Receiver, ...] = ()
 
 
 def read_collector_file(path: Path) -> CollectorConfig:
@@ -123,6 +127,7 @@ def read_collector_file(path: Path) -> CollectorConfig:
         watch_from=tuple(map(ip_network, given.watch_from)),
         keep=given.keep,
         bridge_secret=read_secret(base / given.bridge.secret_file) if given.bridge else b"",
+        remote_write=tuple(receiver_of(one, base) for one in given.remote_write),
     )
 
 
@@ -144,6 +149,7 @@ def _mistakes(given: CollectorFile, base: Path) -> Iterator[tuple[str, str]]:
             if found:
                 yield f"{key}[{number}]", found
     yield from _mistakes_of_files(given, base)
+    yield from mistakes_of(given.remote_write, base)
     if not given.tls and not given.proxies and not _is_loopback(given.listen.host):
         problem = (
             f"{given.listen.host!r} is reached from other machines, and tokens would pass in the"

@@ -37,14 +37,25 @@ AGENTS_AT_A_TIME = 50
 
 
 class Exposition:
-    """The pages of one fleet. `own` gives the collector's own metrics, `url` the wall's address."""
+    """The pages of one fleet. `own` gives the collector's own metrics, `url` the wall's address.
 
-    def __init__(self, fleet: Fleet, *, url: str = "", own: Callable[[], bytes] = bytes) -> None:
+    Without `measured`, `probe_*` goes another way: one series must have one writer.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        *,
+        url: str = "",
+        own: Callable[[], bytes] = bytes,
+        measured: bool = True,
+    ) -> None:
         self._fleet = fleet
         self._url = url
         self._own = own
         self._incidents = b""
-        self._fragments = Fragments(fleet)
+        self._measured = measured
+        self._fragments = Fragments(fleet, measured=measured)
         self._static = _static(fleet.inventory)
         self._one_at_a_time = asyncio.Lock()
         self._page: list[bytes] = []
@@ -114,7 +125,7 @@ class Exposition:
     def _current(self) -> Fragments:
         """Begin anew when the inventory was reloaded."""
         if self._fragments.inventory is not self._fleet.inventory:
-            self._fragments = Fragments(self._fleet)
+            self._fragments = Fragments(self._fleet, measured=self._measured)
             self._static = _static(self._fleet.inventory)
         return self._fragments
 

@@ -25,11 +25,15 @@ Row = tuple[SeriesState, str, str]
 
 
 class Fragments:
-    """The lines of one fleet by one inventory. Reads the fleet, never changes it."""
+    """The lines of one fleet by one inventory. Reads the fleet, never changes it.
 
-    def __init__(self, fleet: Fleet) -> None:
+    Without `measured` there are no `probe_*`.
+    """
+
+    def __init__(self, fleet: Fleet, *, measured: bool = True) -> None:
         self.inventory = fleet.inventory
         self._agents = fleet.agents
+        self._measured = measured
         self._sparse = len(fleet.sites) > ALL_CHECKS_LIVE
         self._rows: dict[str, list[Row]] = {
             agent: [_row(one, fleet.series[one]) for one in series]
@@ -81,7 +85,7 @@ class Fragments:
         for series, _, row in self._rows[agent]:
             sample = series.measured
             if sample is not None and not sample.error:
-                dropped += _render_sample(sample, row, found)
+                dropped += _render_sample(sample, row, found if self._measured else None)
         self._dropped[agent] = dropped
         for name, lines in self._lines.items():
             if name in found:
@@ -164,9 +168,10 @@ def _numbers_of_agent(state: AgentState) -> Iterator[tuple[str, float]]:
         yield "power_battery_ratio", state.power.battery_ratio
 
 
-def _render_sample(sample: Sample, row: str, found: defaultdict[str, list[str]]) -> int:
+def _render_sample(sample: Sample, row: str, found: defaultdict[str, list[str]] | None) -> int:
     """Add a sample's lines to those of their families; return how many numbers had no place."""
     numbers, dropped = places(sample)
-    for place, number in numbers:
-        found[place.family].append(f"{place.name}{{{row}{place.text}}} {number}\n")
+    if found is not None:
+        for place, number in numbers:
+            found[place.family].append(f"{place.name}{{{row}{place.text}}} {number}\n")
     return dropped

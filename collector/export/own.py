@@ -91,14 +91,56 @@ class Own:
         self.bridge_waiting_runs = self._gauge(
             "bridge_waiting_runs", "Runs that are due and get no slot, by the reason.", "reason"
         )
+        self._of_remote_write()
         ProcessCollector(registry=self.registry)
+
+    def _of_remote_write(self) -> None:
+        self.remote_requests = self._counter(
+            "remote_write_requests",
+            "Requests by the receiver's code; 0: no answer.",
+            "receiver",
+            "code",
+        )
+        self.remote_sent = self._counter(
+            "remote_write_samples", "Samples the receiver took.", "receiver", "lane"
+        )
+        self.remote_dead = self._counter(
+            "remote_write_dead_letter_samples",
+            "Samples the receiver refused while it took others, by its code.",
+            "receiver",
+            "code",
+        )
+        self.remote_withheld = self._counter(
+            "remote_write_withheld_samples",
+            "Samples that were never sent, by the reason: too_old (export them as OpenMetrics),"
+            " ahead, untrusted, unknown_series.",
+            "receiver",
+            "reason",
+        )
+        self.remote_lost = self._gauge(
+            "remote_write_lost_batches",
+            "Batches that the journal removed before they were sent.",
+            "receiver",
+        )
+        self.remote_pending = self._gauge(
+            "remote_write_pending_batches",
+            "Batches of the journal of which something may still have to be sent.",
+            "receiver",
+            "lane",
+        )
+        self.remote_oldest = self._gauge(
+            "remote_write_oldest_unsent_timestamp_seconds",
+            "Time of the oldest sample in hand; absent when nothing waits.",
+            "receiver",
+            "lane",
+        )
 
     def page(self) -> bytes:
         """Return everything in the text format."""
         return generate_latest(self.registry)
 
-    def _counter(self, name: str, told: str) -> Counter:
-        return Counter(f"thongsuot_{name}", told, registry=self.registry)
+    def _counter(self, name: str, told: str, *labels: str) -> Counter:
+        return Counter(f"thongsuot_{name}", told, labels, registry=self.registry)
 
     def _gauge(self, name: str, told: str, *labels: str) -> Gauge:
         return Gauge(f"thongsuot_{name}", told, labels, registry=self.registry)

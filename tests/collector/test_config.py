@@ -15,6 +15,7 @@ def home(tmp_path):
     for name in ("cert.pem", "key.pem"):
         (tmp_path / name).touch()
     (tmp_path / "bridge.secret").write_text("0123456789abcdef\n")
+    (tmp_path / "remote.token").write_text("a-token\n")
     return tmp_path
 
 
@@ -58,6 +59,53 @@ def test_everything_can_be_said(home):
     assert config.bridge_secret == b"0123456789abcdef"
 
 
+def test_receivers_are_taken_as_written(home):
+    """Paths are relative to the file; backlog has a rate of its own."""
+    config = read(
+        home,
+        MINIMAL
+        + "remote_write:\n"
+        + "  - {name: a, url: 'https://a.example/api/v1/write', window_hours: 72,"
+        + " bearer_file: remote.token}\n"
+        + "  - {name: b, url: 'http://127.0.0.1:8428/api/v1/write', window_hours: 720,"
+        + " samples_per_second: 1000, basic: {user: u, password_file: remote.token}}\n",
+    )
+    assert [
+        (one.name, one.window_seconds, one.samples_per_second, one.authorization())
+        for one in config.remote_write
+    ] == [
+        ("a", 72 * 3600, 30_000, {"Authorization": "Bearer a-token"}),
+        ("b", 720 * 3600, 1_000, {"Authorization": "Basic dTphLXRva2Vu"}),
+    ]
+    assert read(home, MINIMAL).remote_write == ()
+
+
+RECEIVERS = """\
+province: mau
+state_directory: state
+remote_write:
+  - {name: A b, url: 'ftp://a.example', window_hours: 0.5, samples_per_second: 1}
+  - name: a
+    url: http://prometheus.example:9090/api/v1/write
+    window_hours: 72
+    bearer_file: remote.token
+    basic: {user: u, password_file: nowhere}
+    ca_file: remote.token
+  - {name: a, url: 'https://u:p@[::1]:9/', window_hours: 1}
+"""
+RECEIVERS_TOLD = """\
+collector.yml line 4, remote_write[1].name: found 'A b', expected small letters, digits, - and _
+collector.yml line 4, remote_write[1].url: found 'ftp://a.example', expected https://HOST/api/v1/write
+collector.yml line 4, remote_write[1].window_hours: found 0.5, expected 1 or more: what the receiver takes out of order
+collector.yml line 4, remote_write[1].samples_per_second: found 1, expected 100 or more
+collector.yml line 6, remote_write[2].url: 'http://prometheus.example:9090/api/v1/write' would carry the credential in the clear: expected https
+collector.yml line 9, remote_write[2].basic: expected one of bearer_file and basic
+collector.yml line 9, remote_write[2].basic.password_file: HOME/nowhere cannot be read: No such file or directory
+collector.yml line 10, remote_write[2].ca_file: HOME/remote.token holds no certificate
+collector.yml line 11, remote_write[3].url: holds a credential: expected bearer_file or basic
+collector.yml line 11, remote_write[3].name: 'a' is used twice"""
+
+
 TYPOS = """\
 province: mau
 listne: {}
@@ -90,6 +138,7 @@ collector.yml line 4, listen.host: '0.0.0.0' is reached from other machines, and
     [
         (TYPOS, TYPOS_TOLD),
         (WRONG, WRONG_TOLD),
+        (RECEIVERS, RECEIVERS_TOLD),
         (
             MINIMAL + "tls: {certificate: nothing.pem, key: key.pem}\n",
             "collector.yml line 3, tls.certificate: HOME/nothing.pem is no file",

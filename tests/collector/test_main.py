@@ -313,11 +313,15 @@ def test_the_example_is_one_that_is_read(tmp_path):
     text = (ROOT / "configs" / "collector.example.yml").read_text("utf-8")
     for name in ("cert.pem", "key.pem"):
         (tmp_path / name).touch()
-    (tmp_path / "bridge.secret").write_text("0123456789abcdef")
+    for name in ("bridge.secret", "remote.token"):
+        (tmp_path / name).write_text("0123456789abcdef")
+    authority = make_authority("CA").certificate.public_bytes(Encoding.PEM)
+    (tmp_path / "ca.pem").write_bytes(authority)
     (tmp_path / "phu-tho").mkdir()
     (tmp_path / "collector.yml").write_text(text, "utf-8")
     config = read_collector_file(tmp_path / "collector.yml")
     assert config.tls is not None
+    assert [one.name for one in config.remote_write] == ["prometheus"]
 
 
 def test_the_state_is_for_its_owner_only(home):
