@@ -6,6 +6,7 @@ import logging
 import sqlite3
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from collector.ingest.chain import verify
 from collector.inventory.load import load
 from collector.inventory.problems import FolderError
 from collector.inventory.report import report
+from collector.ledger_command import ledger
 from collector.lock import InUseError
 from collector.serve import StartError, serve
 from collector.wall.locale import TEXTS
@@ -103,16 +105,6 @@ def _parser() -> argparse.ArgumentParser:
     listing = doing.add_parser("list", help="say which agents have tokens, and when they were used")
     listing.set_defaults(command=_list)
 
-    evidence = commands.add_parser(
-        "evidence", help="print what was seen from one place when its checks failed"
-    )
-    evidence.add_argument("--site", required=True, metavar="CODE", help="its id, such as 04792")
-    evidence.add_argument("--from", dest="begin", default="", metavar="TIME", help=_TIME_HELP)
-    evidence.add_argument("--to", dest="end", default="", metavar="TIME", help="a day: to its end")
-    evidence.add_argument("--lang", choices=sorted(TEXTS), default="vi", help=_LANG_HELP)
-    evidence.add_argument("--json", action="store_true", help="everything, for programs")
-    evidence.set_defaults(command=_evidence)
-
     reflect = commands.add_parser(
         "reflector",
         help="answer the agents' media tests, on a machine beside the conference bridge",
@@ -159,11 +151,37 @@ def _parser() -> argparse.ArgumentParser:
     put_back.set_defaults(command=_restore)
 
     for command in (
-        *(run, add, rotate, revoke, listing, evidence, rehearse),
+        *(run, add, rotate, revoke, listing, *_add_tellers(commands.add_parser), rehearse),
         *(check_journal, save, put_back),
     ):
         command.add_argument("-c", "--config", type=Path, default=DEFAULT_FILE, metavar="FILE")
     return parser
+
+
+def _add_tellers(
+    add: Callable[..., argparse.ArgumentParser],
+) -> tuple[argparse.ArgumentParser, ...]:
+    """Add the commands that tell of the past."""
+    evidence = add("evidence", help="print what was seen from one place when its checks failed")
+    evidence.add_argument("--site", required=True, metavar="CODE", help="its id, such as 04792")
+    evidence.add_argument("--from", dest="begin", default="", metavar="TIME", help=_TIME_HELP)
+    evidence.add_argument("--to", dest="end", default="", metavar="TIME", help="a day: to its end")
+    evidence.add_argument("--lang", choices=sorted(TEXTS), default="vi", help=_LANG_HELP)
+    evidence.add_argument("--json", action="store_true", help="everything, for programs")
+    evidence.set_defaults(command=_evidence)
+
+    ledger_ = add(
+        "ledger", help="say what was to be measured, what is stored, and where the rest is"
+    )
+    ledger_.add_argument("--site", default="", metavar="CODE", help="one place in full")
+    ledger_.add_argument("--from", dest="begin", default="", metavar="TIME", help=_TIME_HELP)
+    ledger_.add_argument(
+        "--to", dest="end", default="", metavar="TIME", help="a day: to its end; whole hours"
+    )
+    ledger_.add_argument("--lang", choices=sorted(TEXTS), default="vi", help=_LANG_HELP)
+    ledger_.add_argument("--json", action="store_true", help="everything, for programs")
+    ledger_.set_defaults(command=_ledger)
+    return evidence, ledger_
 
 
 def _hours(text: str) -> float:
@@ -250,6 +268,21 @@ def _restore(arguments: argparse.Namespace) -> int:
         "Tokens made since then are unknown, tokens revoked since then are valid again:"
         " see thongsuot-collector agent list."
     )
+    return OK
+
+
+def _ledger(arguments: argparse.Namespace) -> int:
+    config = read_collector_file(arguments.config)
+    said = ledger(
+        config,
+        load(config.province),
+        arguments.site,
+        begin=arguments.begin,
+        end=arguments.end,
+        lang=arguments.lang,
+        as_json=arguments.json,
+    )
+    print(said, end="")
     return OK
 
 

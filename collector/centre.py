@@ -39,6 +39,9 @@ from collector.inventory.load import load
 from collector.inventory.model import Inventory
 from collector.inventory.problems import FolderError
 from collector.state.fleet import Fleet
+from collector.state.ledger_board import LedgerBoard
+from collector.state.ledger_keep import Keeper
+from collector.state.ledger_read import DAY
 from collector.state.rollup_follow import Follower
 
 REPLAY_SECONDS = 900.0
@@ -69,6 +72,13 @@ class Centre:
         )
         self.rollups = Follower(state / "rollup.sqlite", self.journal)
         self.configs = AgentConfigs(state / "state.sqlite")
+        self.ledger = Keeper(state / "ledger.sqlite", self.journal.path, lambda: self.configs.told)
+        self.ledgers = LedgerBoard(
+            state,
+            self._agents_of,
+            kept_seconds=config.keep.days * DAY,
+            on_refresh=self.own.show_ledgers,
+        )
         self._store = Store(state / "state.sqlite")
         self.evidence = EvidenceStore(state / "state.sqlite")
         self.incidents = Incidents(self._store.open_incidents(), last_id=self._store.last_id())
@@ -111,18 +121,25 @@ class Centre:
         await self.configs.follow(self.fleet.inventory, self._wall())
         stopping = asyncio.Event()
         work = asyncio.create_task(self._run(stopping), name="centre")
-        counting = asyncio.create_task(self.rollups.run(stopping), name="rollups")
-        keep = self._config.keep
-        with housekeeping(self.journal, self.rollups, self.access, keep, self._wall):
+        beside = [
+            asyncio.create_task(self.rollups.run(stopping), name="rollups"),
+            asyncio.create_task(self.ledger.run(stopping), name="ledger"),
+            asyncio.create_task(self.ledgers.run(stopping), name="ledgers"),
+        ]
+        with housekeeping(self, self._config.keep, self._wall):
             yield
         stopping.set()
         await work
-        await counting
+        await asyncio.gather(*beside)
         await self.journal.close()
         for file in (self.access, self._store, self.evidence, self.configs):
             file.close()
         for receiver in self.remote_write:
             receiver.close()
+
+    def _agents_of(self) -> dict[str, tuple[str, ...]]:
+        sites = self.fleet.inventory.sites.values()
+        return {site.id: site.agents for site in sites if site.agents}
 
     def now(self) -> float:
         """Return the centre's UTC seconds."""
@@ -146,6 +163,7 @@ class Centre:
         inflated = await _away_if(8 * len(body), lambda: inflate(body, encoding))
         self._quota.spend(agent, len(inflated), time.monotonic())
         arrival = await _away_if(len(inflated), lambda: decode_push(inflated, agent))
+        self.ledger.hear(agent, arrival.push, received_at)
         if self.loaded:
             self.fleet.heard(agent, arrival.push, received_at, address)
         else:

@@ -41,7 +41,7 @@ def export(
     """Return the evidence of a place, as text or JSON. ExportError says what was expected."""
     if site not in inventory.sites:
         raise ExportError(f"{site}: expected a site of {config.province}")
-    since, until = _moment(begin, inventory), _moment(end, inventory, through=True)
+    since, until = moment(begin, inventory), moment(end, inventory, through=True)
     path = config.state_directory / "state.sqlite"
     first, last = since or float("-inf"), until or float("inf")
     try:
@@ -53,7 +53,7 @@ def export(
     return "\n".join(_text(dossier, inventory, site, lang)) + "\n"
 
 
-def _moment(text: str, inventory: Inventory, *, through: bool = False) -> float | None:
+def moment(text: str, inventory: Inventory, *, through: bool = False) -> float | None:
     """Return a moment given in the province's time; `through`: a day alone means its end."""
     if not text:
         return None

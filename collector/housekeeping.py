@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Protocol
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from collector.config import Keep
 from collector.ingest.access import Access
 from collector.ingest.journal import Journal
+from collector.state.ledger_keep import Keeper
 from collector.state.rollup_follow import Follower
 
 REMOVE_SECONDS = 3_600.0
@@ -19,11 +21,18 @@ CHECK_FOR_SECONDS = 0.05
 _DAY = 86_400.0
 
 
+class Rooms(Protocol):
+    """What is kept in order."""
+
+    journal: Journal
+    rollups: Follower
+    ledger: Keeper
+    access: Access
+
+
 @contextmanager
-def housekeeping(
-    journal: Journal, rollups: Follower, access: Access, keep: Keep, wall: Callable[[], float]
-) -> Iterator[None]:
-    """Keep journal and rollups within their bounds each hour, note the tokens' use each minute.
+def housekeeping(rooms: Rooms, keep: Keep, wall: Callable[[], float]) -> Iterator[None]:
+    """Keep journal, rollups and ledger within their bounds each hour, note the tokens' use each minute.
 
     And follow the journal's chain, a little at a time, so that what rots is known in time.
     """
@@ -31,19 +40,18 @@ def housekeeping(
     # At the end the scheduler cancels what runs, and would report that as a failed job.
     async def save_used() -> None:
         with suppress(asyncio.CancelledError):
-            await access.save_used()
+            await rooms.access.save_used()
 
     async def remove() -> None:
         with suppress(asyncio.CancelledError):
-            await rollups.remove(wall() - keep.days * _DAY)
-            await journal.remove(
-                received_before=wall() - keep.days * _DAY,
-                max_bytes=int(keep.gigabytes * 1e9),
-            )
+            oldest = wall() - keep.days * _DAY
+            await rooms.rollups.remove(oldest)
+            await rooms.ledger.remove(oldest)
+            await rooms.journal.remove(received_before=oldest, max_bytes=int(keep.gigabytes * 1e9))
 
     async def check() -> None:
         with suppress(asyncio.CancelledError):
-            await journal.check(CHECK_FOR_SECONDS)
+            await rooms.journal.check(CHECK_FOR_SECONDS)
 
     # Late is better than never, and once is enough, however many were missed.
     scheduler = AsyncIOScheduler(

@@ -1,5 +1,7 @@
 """Own: how the collector itself fares. The one place where prometheus_client renders."""
 
+from collections.abc import Callable, Iterable
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -9,6 +11,8 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+
+from collector.state.ledger import SiteLedger
 
 COMMIT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
@@ -67,6 +71,22 @@ class Own:
         )
         self.rollup_behind = self._gauge(
             "rollup_behind_entries", "Entries of the journal that the rollups do not count yet."
+        )
+        day = "over the last day, by the site that measures"
+        self.ledger_expected = self._gauge(
+            "ledger_expected_runs", f"Runs that were due {day}.", "site"
+        )
+        self.ledger_stored = self._gauge(
+            "ledger_stored_runs", f"Of the runs that were due, those stored {day}.", "site"
+        )
+        self.ledger_pending = self._gauge(
+            "ledger_pending_batches", "Batches that wait at the site's agents.", "site"
+        )
+        self.ledger_unaccounted = self._gauge(
+            "ledger_unaccounted_batches", f"Batches whose fate nobody knows {day}.", "site"
+        )
+        self.ledger_doubled = self._gauge(
+            "ledger_doubled_samples", f"What is stored twice {day}.", "site"
         )
         self.loop_lag_seconds = Histogram(
             "thongsuot_loop_lag_seconds",
@@ -134,6 +154,21 @@ class Own:
             "receiver",
             "lane",
         )
+
+    def show_ledgers(self, sites: Iterable[SiteLedger]) -> None:
+        """Show the ledger of the sites there are."""
+        of: tuple[tuple[Gauge, Callable[[SiteLedger], int]], ...] = (
+            (self.ledger_expected, lambda one: one.expected),
+            (self.ledger_stored, lambda one: one.stored),
+            (self.ledger_pending, lambda one: one.pending),
+            (self.ledger_unaccounted, lambda one: one.unaccounted),
+            (self.ledger_doubled, lambda one: one.doubled),
+        )
+        sites = list(sites)
+        for gauge, number in of:
+            gauge.clear()
+            for one in sites:
+                gauge.labels(one.site).set(number(one))
 
     def page(self) -> bytes:
         """Return everything in the text format."""

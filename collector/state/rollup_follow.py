@@ -148,7 +148,7 @@ class Follower:
         """Entries that the disk lost, or that were removed by age, are not waited for."""
         if not entries:
             end = min(self._read.entry + READ_AT_ONCE, self._journal.newest_id)
-            self._read = Reached(end)
+            self._read = Reached(end, received_at=self._read.received_at)
 
     async def _forget(self, *, damaged: bool) -> None:
         """Begin anew from what is on disk."""
@@ -167,4 +167,4 @@ class Follower:
 
 
 def _place(entry: Entry) -> Reached:
-    return Reached(entry.id, entry.agent, entry.boot, entry.seq)
+    return Reached(entry.id, entry.agent, entry.boot, entry.seq, entry.received_at)

@@ -8,24 +8,25 @@ or of another journal is made anew from the journal.
 import logging
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
+from msgspec.structs import astuple
 
-from collector.database import Database, open_database, open_reader
-from collector.state.rollup import (
+from collector.database import Database, open_database
+from collector.state.minutes import (
     MINUTES,
-    Gathered,
     Key,
-    Minute,
     Open,
-    Track,
     merge,
     pack_hour,
-    read_hour,
     unpack_hour,
 )
+from collector.state.rollup import Count, Gathered
+from collector.state.stretch import Stretch, join
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS series (
@@ -45,15 +46,44 @@ CREATE TABLE IF NOT EXISTS hours (
     body BLOB NOT NULL,
     PRIMARY KEY (series, hour)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS counts (
+    series INTEGER NOT NULL REFERENCES series (id),
+    hour INTEGER NOT NULL,
+    boot BLOB NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    stored INTEGER NOT NULL,
+    runs INTEGER NOT NULL,
+    apart INTEGER NOT NULL,
+    PRIMARY KEY (series, hour, boot)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stretches (
+    agent TEXT NOT NULL,
+    hour INTEGER NOT NULL,
+    boot TEXT NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (agent, hour, boot)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS reached (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     entry INTEGER NOT NULL,
     agent TEXT NOT NULL,
     boot TEXT NOT NULL,
-    seq INTEGER NOT NULL
+    seq INTEGER NOT NULL,
+    received_at REAL NOT NULL
 ) STRICT;
 """
-_KEY = "agent, check_id, target, line, kind, version"
+_FORMAT = 2
+"""A file of another form is made anew."""
+KEY = "agent, check_id, target, line, kind, version"
+
+TABLES = ("hours", "counts", "stretches", "series", "reached")
+_COUNT = (
+    "INSERT INTO counts VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (series, hour, boot) DO UPDATE SET"
+    " first = CASE WHEN first = 0 THEN excluded.first WHEN excluded.first = 0 THEN first"
+    " ELSE min(first, excluded.first) END, last = max(last, excluded.last),"
+    " stored = stored + excluded.stored, runs = runs + excluded.runs, apart = apart + excluded.apart"
+)
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +99,7 @@ class Reached(Struct, frozen=True):
     agent: str = ""
     boot: str = ""
     seq: int = 0
+    received_at: float = 0.0
 
 
 class RollupStore:
@@ -89,25 +120,38 @@ class RollupStore:
         self._database = open_database(self._path, SCHEMA, durable=False)
         self._ids: dict[Key, int] = {}
         try:
-            self.reached = _reached(self._database)
+            self._mind_the_format()
+            self.reached = read_reached(self._database)
         except BaseException:
             self._database.close()
             raise
+
+    def _mind_the_format(self) -> None:
+        if self._database.pragma("user_version") != _FORMAT:
+            self._drop()
+            self._database.executescript(SCHEMA)
+            self._database.execute(f"PRAGMA user_version = {_FORMAT}")
+
+    def _drop(self) -> None:
+        for table in TABLES:
+            self._database.execute(f"DROP TABLE IF EXISTS {table}")
 
     def save(self, gathered: Gathered, reached: Reached) -> None:
         """Add minutes to those there are, and go on to `reached`: all of it or nothing."""
         ids: dict[Key, int] = {}
         try:
             with self._database.transaction():
-                for key, minutes in gathered.items():
+                for key, line in gathered.series.items():
                     series = self._ids.get(key)
                     if series is None:
                         series = ids[key] = self._id(key)
-                    for hour, part in _by_hour(minutes):
+                    for hour, part in _by_hour(line.minutes):
                         self._add(series, hour, part)
+                    self._count(series, line.counts)
+                for (agent, boot), stretches in gathered.stretches.items():
+                    self._stretch(agent, boot, stretches)
                 self._database.execute(
-                    "INSERT OR REPLACE INTO reached VALUES (1, ?, ?, ?, ?)",
-                    (reached.entry, reached.agent, reached.boot, reached.seq),
+                    "INSERT OR REPLACE INTO reached VALUES (1, ?, ?, ?, ?, ?)", astuple(reached)
                 )
         except (ValueError, zlib.error) as exc:
             raise DamagedError(f"a row cannot be read: {exc}") from exc
@@ -121,11 +165,11 @@ class RollupStore:
     def _id(self, key: Key) -> int:
         words = (key.agent, key.check, key.target, key.line, key.kind, key.version)
         self._database.execute(
-            f"INSERT OR IGNORE INTO series ({_KEY}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608 - ours
+            f"INSERT OR IGNORE INTO series ({KEY}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608 - ours
             words,
         )
         row = self._database.execute(
-            f"SELECT id FROM series WHERE ({_KEY}) = (?, ?, ?, ?, ?, ?)",  # noqa: S608 - ours
+            f"SELECT id FROM series WHERE ({KEY}) = (?, ?, ?, ?, ?, ?)",  # noqa: S608 - ours
             words,
         ).fetchone()
         return int(row[0])
@@ -146,10 +190,31 @@ class RollupStore:
             "INSERT OR REPLACE INTO hours VALUES (?, ?, ?)", (series, hour, pack_hour(part))
         )
 
+    def _count(self, series: int, counts: Mapping[tuple[int, str], Count]) -> None:
+        self._database.executemany(
+            _COUNT,
+            [(series, hour, boot_key(boot), *astuple(c)) for (hour, boot), c in counts.items()],
+        )
+
+    def _stretch(self, agent: str, boot: str, stretches: Iterable[Stretch]) -> None:
+        by_hour: dict[int, list[Stretch]] = {}
+        for one in stretches:
+            by_hour.setdefault(one.hour, []).append(one)
+        for hour, new in by_hour.items():
+            place = (agent, hour, boot)
+            row = self._database.execute(
+                "SELECT body FROM stretches WHERE (agent, hour, boot) = (?, ?, ?)", place
+            ).fetchone()
+            kept = decode_stretches(row[0]) if row else []
+            self._database.execute(
+                "INSERT OR REPLACE INTO stretches VALUES (?, ?, ?, ?)",
+                (*place, msgspec.msgpack.encode(join([*kept, *new]))),
+            )
+
     def clear(self) -> None:
         """Forget everything: it is to be counted anew from the journal's first entry."""
         with self._database.transaction():
-            for table in ("hours", "series", "reached"):
+            for table in TABLES:
                 self._database.execute(f"DELETE FROM {table}")  # noqa: S608 - ours
         self._ids.clear()
         self.reached = Reached()
@@ -162,6 +227,14 @@ class RollupStore:
                 "DELETE FROM hours WHERE series IN (SELECT id FROM series) AND hour < ?", (hour,)
             ).rowcount
             self._database.execute(
+                "DELETE FROM counts WHERE series IN (SELECT id FROM series) AND hour < ?", (hour,)
+            )
+            self._database.execute(
+                "DELETE FROM stretches WHERE agent IN (SELECT DISTINCT agent FROM stretches)"
+                " AND hour < ?",
+                (hour,),
+            )
+            self._database.execute(
                 "DELETE FROM series WHERE id NOT IN (SELECT DISTINCT series FROM hours)"
             )
         self._ids.clear()
@@ -172,54 +245,9 @@ class RollupStore:
         self._database.close()
 
 
-class RollupReader:
-    """The file, for reading, beside whoever writes it. sqlite3.Error where there is none."""
-
-    def __init__(self, path: Path) -> None:
-        self._database = open_reader(path)
-
-    def reached(self) -> Reached:
-        """Return how far the journal is in the rows."""
-        return _reached(self._database)
-
-    def of_check(self, check: str, begin: float, end: float) -> list[Track]:
-        """Return one check, measured from everywhere, from `begin` to `end` (not included)."""
-        return self._read("series.check_id = ?", (check,), begin, end)
-
-    def of_agents(self, agents: Iterable[str], begin: float, end: float) -> list[Track]:
-        """Return everything that some agents measured, from `begin` to `end` (not included)."""
-        names = tuple(agents)
-        marks = ", ".join("?" * len(names))
-        return self._read(f"series.agent IN ({marks})", names, begin, end)
-
-    def _read(self, where: str, words: Sequence[object], begin: float, end: float) -> list[Track]:
-        first, last = -int(-begin // 60), -int(-end // 60)
-        tracks: dict[int, Track] = {}
-        rows = self._database.execute(
-            f"SELECT series.id, {_KEY}, hour, body FROM series JOIN hours ON hours.series = series.id"  # noqa: S608 - ours
-            f" WHERE {where} AND hour >= ? AND hour <= ? ORDER BY series.id, hour",
-            (*words, first // MINUTES, (last - 1) // MINUTES),
-        )
-        for series, *key, hour, body in rows:
-            track = tracks.get(series)
-            if track is None:
-                track = tracks[series] = Track(Key(*key), [])
-            try:
-                minutes: Iterable[Minute] = read_hour(hour, body)
-                if hour * MINUTES < first or (hour + 1) * MINUTES > last:
-                    minutes = [one for one in minutes if first <= one.at < last]
-                track.minutes.extend(minutes)
-            except (ValueError, zlib.error) as exc:
-                log.error("rollup damaged series=%d hour=%d error=%s", series, hour, exc)  # noqa: TRY400 - known
-        return [track for track in tracks.values() if track.minutes]
-
-    def close(self) -> None:
-        """Close the file."""
-        self._database.close()
-
-
-def _reached(database: Database) -> Reached:
-    row = database.execute("SELECT entry, agent, boot, seq FROM reached").fetchone()
+def read_reached(database: Database) -> Reached:
+    """Return how far the journal is in the rows."""
+    row = database.execute("SELECT entry, agent, boot, seq, received_at FROM reached").fetchone()
     return Reached(*row) if row else Reached()
 
 
@@ -235,3 +263,11 @@ def put_aside(path: Path) -> None:
     path.replace(path.with_name(path.name + ".damaged"))
     for suffix in ("-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def boot_key(boot: str) -> bytes:
+    """Return what stands for a boot in `counts`: enough to tell an agent's boots apart."""
+    return sha256(boot.encode()).digest()[:8]
+
+
+decode_stretches = msgspec.msgpack.Decoder(list[Stretch]).decode

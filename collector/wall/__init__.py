@@ -10,6 +10,7 @@ from aiohttp import web
 
 from collector.wall.assets import Assets
 from collector.wall.evidence import evidence_page
+from collector.wall.ledger import LedgerPage, province_page, site_page
 from collector.wall.live import Centre, Live
 from collector.wall.locale import TEXTS
 from collector.wall.render import Renderer
@@ -47,6 +48,10 @@ def add_routes(
             raise web.HTTPNotFound(text=f"{said}\n", headers=HEADERS)
         return _page(renderer.evidence(page, theme=_theme(request)))
 
+    async def show_ledger(request: web.Request) -> web.Response:
+        page = await _ledger(centre, request.match_info.get("site", ""), _lang(request))
+        return _page(renderer.ledger(page, theme=_theme(request)))
+
     async def stream(request: web.Request) -> web.StreamResponse:
         return await _stream(request, live)
 
@@ -77,8 +82,21 @@ def add_routes(
     app.on_shutdown.append(end_streams)
     app.router.add_get("/", show_overview)
     app.router.add_get("/evidence/{agent}/{check}", show_evidence)
+    app.router.add_get("/ledger", show_ledger)
+    app.router.add_get("/ledger/{site}", show_ledger)
     app.router.add_get("/live", stream, allow_head=False)
     app.router.add_get("/static/{name}", serve_asset)
+
+
+async def _ledger(centre: Centre, site: str, lang: str) -> LedgerPage:
+    inventory = centre.fleet.inventory
+    if not site:
+        sites = centre.ledgers.sites or await centre.ledgers.refresh()
+        return province_page(sites, inventory, lang)
+    one = await centre.ledgers.one(site)
+    if one is None:
+        raise web.HTTPNotFound(headers=HEADERS)
+    return site_page(one, inventory, lang)
 
 
 def _lang(request: web.Request) -> str:

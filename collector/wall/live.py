@@ -7,7 +7,7 @@ back by itself and gets the whole page. Nothing is kept for who is away.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -15,6 +15,7 @@ import msgspec
 from collector.diagnosis.evidence import Dossier
 from collector.diagnosis.incidents import Incidents
 from collector.state.fleet import Fleet
+from collector.state.ledger import SiteLedger
 from collector.wall.page import Overview
 from collector.wall.render import Message, Renderer
 from collector.wall.view import overview
@@ -33,6 +34,20 @@ class HasNewest(Protocol):
         """When the newest is from, by agent and check."""
 
 
+class HasLedgers(Protocol):
+    """What knows what became of every measurement of the last day."""
+
+    @property
+    def sites(self) -> Sequence[SiteLedger]:
+        """Of every place, some minutes old; () before the first."""
+
+    async def refresh(self) -> Sequence[SiteLedger]:
+        """Return the same as of now. sqlite3.Error if it cannot be read."""
+
+    async def one(self, site: str) -> SiteLedger | None:
+        """Return one place's as of now; None where there is none. sqlite3.Error as above."""
+
+
 class Centre(Protocol):
     """What the wall needs to see."""
 
@@ -47,6 +62,10 @@ class Centre(Protocol):
     @property
     def evidence(self) -> HasNewest:
         """What agents saw at failing edges."""
+
+    @property
+    def ledgers(self) -> HasLedgers:
+        """What became of every measurement."""
 
     async def dossier(self, agent: str, check: str) -> Dossier:
         """Return the evidence about one check of one agent. sqlite3.Error if it cannot be read."""

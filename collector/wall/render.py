@@ -11,6 +11,7 @@ from markupsafe import escape
 from collector.wall import forms
 from collector.wall.assets import Assets
 from collector.wall.evidence import EvidencePage
+from collector.wall.ledger import LedgerPage
 from collector.wall.locale import TEXTS
 from collector.wall.page import Overview, Tile
 
@@ -38,6 +39,7 @@ class Renderer:
         environment.globals["static"] = assets.url
         self._overview = environment.get_template("overview.html")
         self._evidence = environment.get_template("evidence.html")
+        self._ledger = environment.get_template("ledger.html")
         parts = environment.get_template("parts.html")
         self._macros: dict[str, Any] = {
             lang: parts.make_module(
@@ -71,6 +73,10 @@ class Renderer:
     def evidence(self, page: EvidencePage, *, theme: str = "") -> str:
         """Return the document of one piece of evidence."""
         return self._evidence.render(page=page, texts=TEXTS[page.lang], theme=theme)
+
+    def ledger(self, page: LedgerPage, *, theme: str = "") -> str:
+        """Return the document of a ledger."""
+        return self._ledger.render(page=page, texts=TEXTS[page.lang], theme=theme)
 
     def build(self, page: Overview) -> str:
         """Return a word for everything that messages cannot change: program, places, their order."""

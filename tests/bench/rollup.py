@@ -19,9 +19,11 @@ from collector.ingest.journal import Journal
 from collector.inventory.load import load
 from collector.inventory.model import Inventory, Series
 from collector.state import rollup_follow
-from collector.state.rollup import Gathered, Rollup, pack_hour
+from collector.state.minutes import pack_hour
+from collector.state.rollup import Gathered, Line, Rollup
 from collector.state.rollup_follow import Follower
-from collector.state.rollup_store import Reached, RollupReader, RollupStore
+from collector.state.rollup_read import RollupReader
+from collector.state.rollup_store import Reached, RollupStore
 from tests.bench.measure import Row
 
 PHU_THO = Path(__file__).parents[2] / "configs/provinces/phu-tho"
@@ -158,17 +160,17 @@ def _fill(path: Path, inventory: Inventory) -> tuple[int, float]:
     hour = _an_hour(inventory, kept, HOUR)
     for later in range(DAY_HOURS):
         shifted = {
-            key: {at + 60 * later: one for at, one in minutes.items()}
-            for key, minutes in hour.items()
+            key: Line({at + 60 * later: one for at, one in line.minutes.items()}, {})
+            for key, line in hour.series.items()
         }
-        store.save(shifted, Reached(later + 1))
+        store.save(Gathered(shifted, {}), Reached(later + 1))
     store._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     store._database.execute("VACUUM")
     store.close()
     # the whole province: an hour of every 10th series
     sampled = list(inventory.interval_of)[::10]
-    cells = _an_hour(inventory, sampled, HOUR)
-    body = sum(len(pack_hour(minutes)) + 12 for minutes in cells.values())
+    cells = [line.minutes for line in _an_hour(inventory, sampled, HOUR).series.values()]
+    body = sum(len(pack_hour(minutes)) + 12 for minutes in cells)
     return body * 10 * 24, len(kept) / len(inventory.interval_of)
 
 

@@ -8,7 +8,7 @@ from msgspec.json import encode
 from agent.wire import Failure
 from collector.diagnosis.store import Store
 from collector.inventory.problems import FolderError
-from collector.state.rollup_store import RollupReader
+from collector.state.rollup_read import RollupReader
 from tests.collector.ingest.pushes import batch, sample, stamp
 from tests.collector.served import AGENT, OTHER, Served, served
 from tests.waiting import until

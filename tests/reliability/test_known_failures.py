@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from agent.config import SpoolLimits
-from collector.state.rollup_store import RollupReader
+from collector.state.rollup_read import RollupReader
 from tests.e2e.province import More, Program, province
 from tests.programs import free_port, program
 from tests.reliability.accounts import account, journal

@@ -148,3 +148,30 @@ class Texts:
     path_here: str
     path_none: str
     path_no_address: str
+
+    ledger: str
+    """The link to what became of every measurement."""
+    ledger_title: str
+    ledger_window: str
+    ledger_verdict: str
+    ledger_nothing: str
+    ledger_doubled_none: str
+    ledger_doubled: str
+    ledger_unaccounted_none: str
+    ledger_unaccounted: str
+    ledger_pending: str
+    ledger_whole: str
+    ledger_heads: Mapping[str, str]
+    """Heads of the ledger's columns."""
+    ledger_causes: Mapping[str, str]
+    """Words of `collector.state.gaps.CAUSES`."""
+    ledger_announced: str
+    ledger_gaps: str
+    ledger_no_gaps: str
+    ledger_checks: str
+    ledger_checks_note: str
+    ledger_batches: str
+    ledger_batches_note: str
+    ledger_places: str
+    ledger_by_slot: str
+    ledger_back: str

@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 
 from agent.probes import PROBES
 from agent.wire import EVIDENCE
-from collector.state.rollup import (
+from collector.state.minutes import (
     VALUES,
     Key,
     Minute,
     Range,
-    Rollup,
     at_quantile,
     bucket,
     bucket_end,
@@ -25,6 +24,7 @@ from collector.state.rollup import (
     units,
     unpack_hour,
 )
+from collector.state.rollup import Gathered, Line, Rollup
 from tests.collector.ingest.pushes import AGENT, NOON
 from tests.collector.state.rolling import attempt, entry
 
@@ -34,7 +34,8 @@ MINUTE = int(NOON // 60)
 
 def minutes(rollup: Rollup, key: Key = KEY) -> list[Minute]:
     """Return what was gathered of one series, as it is read back from disk."""
-    gathered = rollup.cells.get(key, {})
+    line = rollup.gathered.series.get(key)
+    gathered = line.minutes if line else {}
     return [
         one
         for hour in sorted({at // 60 for at in gathered})
@@ -42,6 +43,12 @@ def minutes(rollup: Rollup, key: Key = KEY) -> list[Minute]:
             hour, pack_hour({at: open_ for at, open_ in gathered.items() if at // 60 == hour})
         )
     ]
+
+
+def minutes_of(rollup: Rollup) -> dict:
+    """Return the minutes in the making of the usual series."""
+    line = rollup.gathered.series.get(KEY)
+    return line.minutes if line else {}
 
 
 def folded(*entries) -> Rollup:
@@ -86,7 +93,7 @@ def test_reprobes_are_counted_beside_the_runs():
 def test_evidence_belongs_to_no_minute():
     """What was seen after a failure is no attempt."""
     rollup = folded(entry(1, [attempt(kind=EVIDENCE)], [NOON]))
-    assert rollup.cells == {}
+    assert rollup.gathered.series == {}
 
 
 def test_what_has_no_time_is_counted_where_it_arrived():
@@ -112,7 +119,7 @@ def test_kinds_and_versions_of_a_probe_are_not_mixed():
     rollup = folded(
         entry(1, [attempt(), attempt(version=2), attempt(kind="tcp", values={})], [NOON] * 3)
     )
-    assert sorted((key.kind, key.version) for key in rollup.cells) == [
+    assert sorted((key.kind, key.version) for key in rollup.gathered.series) == [
         ("icmp", 1),
         ("icmp", 2),
         ("tcp", 1),
@@ -177,7 +184,7 @@ def test_order_and_pieces_change_nothing(timed, pieces, seed):
     for piece in range(pieces):
         part = shuffled[piece::pieces]
         rollup = folded(entry(1, [one for one, _ in part], [NOON + second for _, second in part]))
-        for at, open_ in rollup.cells.get(KEY, {}).items():
+        for at, open_ in minutes_of(rollup).items():
             ((place, again),) = unpack_hour(at // 60, pack_hour({at: open_})).items()
             assert place == at
             if at in kept:
@@ -185,20 +192,21 @@ def test_order_and_pieces_change_nothing(timed, pieces, seed):
             else:
                 kept[at] = again
     rollup = Rollup()
-    rollup.cells = {KEY: kept}
+    rollup.gathered = Gathered({KEY: Line(kept, {})}, {})
     assert minutes(rollup) == whole
     assert sum(one.runs + one.again for one in whole) == len(timed)
 
 
 def test_a_row_written_before_a_value_was_added_is_read():
     """A kind that is judged by one more value since reads old rows, and adds to them."""
-    old = folded(entry(1, [attempt()], [NOON])).cells[KEY]
+    old = minutes_of(folded(entry(1, [attempt()], [NOON])))
     for open_ in old.values():
         del open_.cell[-4:]
     (read,) = read_hour(MINUTE // 60, pack_hour(old))
     assert (read.value(1).count, read.value(2)) == (1, Range(0, 0, 0, 0))
     kept = unpack_hour(MINUTE // 60, pack_hour(old))
-    new = folded(entry(2, [attempt(values={"icmp_jitter_seconds": 0.5})], [NOON])).cells[KEY]
+    more = entry(2, [attempt(values={"icmp_jitter_seconds": 0.5})], [NOON])
+    new = minutes_of(folded(more))
     merge(kept[MINUTE], new[MINUTE])
     kept[MINUTE + 1] = old[MINUTE]
     first, second = read_hour(MINUTE // 60, pack_hour(kept))

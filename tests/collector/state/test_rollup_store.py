@@ -19,9 +19,11 @@ from hypothesis import strategies as st
 from collector import database
 from collector.ingest.journal import Journal
 from collector.state import rollup_follow
-from collector.state.rollup import Rollup, Track
+from collector.state.minutes import Track
+from collector.state.rollup import Rollup
 from collector.state.rollup_follow import Follower
-from collector.state.rollup_store import Reached, RollupReader, RollupStore
+from collector.state.rollup_read import RollupReader
+from collector.state.rollup_store import Reached, RollupStore
 from tests.collector.ingest.pushes import NOON
 from tests.collector.ingest.test_journal import entry as fresh
 from tests.collector.state.rolling import FakeJournal, attempt, entry

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime
 from types import SimpleNamespace
+from typing import Any
 
 from aiohttp import web
 from msgspec.structs import replace
@@ -30,6 +31,8 @@ class Centre:
         self.loaded = True
         self.evidence = SimpleNamespace(newest={})
         self.found = Dossier([], [], [])
+        self.ledgers: Any = None
+        """Put one here to look at it."""
 
     async def dossier(self, agent: str, check: str) -> Dossier:
         """Return what a test has put here."""

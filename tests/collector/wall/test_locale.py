@@ -97,6 +97,9 @@ def test_english_alone_has_plurals(lang):
         if lang == "vi"
         else {
             "incidents",
+            "ledger_doubled",
+            "ledger_pending",
+            "ledger_unaccounted",
             "more_causes",
             "more_good_systems",
             "more_names",
