@@ -14,7 +14,7 @@ from agent.wire import EVIDENCE
 from collector.evidence_export import export
 from tests.agent.probes.namespaces import inside, nft, sysctl, three
 from tests.collector.served import Served, served
-from tests.e2e.province import CHECKS, PROVINCE
+from tests.e2e.province import CHECKS, PROVINCE, More
 from tests.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -53,7 +53,7 @@ def write_province(folder: Path) -> None:
         f"{SITE},,vnpt,vnpt,ftth,100,source,10.7.1.2,,\n"
     )
     (folder / "devices.csv").write_text("site,agent,device,kind,address\n")
-    (folder / "province.yml").write_text(PROVINCE)
+    (folder / "province.yml").write_text(PROVINCE.replace("{profile}", More().profile))
     checks = CHECKS.format(url=PORTAL, interval=1).rstrip() + "\n    line: each\n"
     (folder / "checks.yml").write_text(checks)
 
