@@ -162,11 +162,13 @@ def agent_ledger(
     shown = {one.boot for one in inside} | {
         name for name, boot in life.boots.items() if boot.running or boot.pending.total
     }
-    ledgers = _by_check(window, life.stretches, gaps, plans, counted)
+    edges: dict[str, dict[Cause, int]] = {}
+    ledgers = _by_check(in_force(life.stretches, plans, window), gaps, plans, counted, edges)
     _count_made(ledgers, counted, _begun_inside(life.stretches, begin))
     pool = _pool(inside)
     for one in ledgers.values():
         _explain(one, pool)
+        _explain(one, edges.get(one.check, {}))
     return AgentLedger(
         agent=agent,
         begin=begin,
@@ -205,14 +207,17 @@ def in_force(
 
 
 def _by_check(
-    window: tuple[float, float],
-    stretches: Sequence[Stretch],
+    spans: Sequence[tuple[float, float, int]],
     gaps: Sequence[Gap],
     plans: Mapping[int, Sequence[Planned]],
     counted: Sequence[Counted],
+    edges: dict[str, dict[Cause, int]],
 ) -> dict[str, CheckLedger]:
-    """Return each check's expectation, and what of it the gaps explain."""
-    spans = in_force(stretches, plans, window)
+    """Return each check's expectation, and what of it the gaps explain.
+
+    Into `edges` goes what they explain beside: at each end of a gap one run more than fits into it,
+    the one that was under way, or whose place in the interval fell there.
+    """
     seconds: dict[Planned, list[tuple[float, float]]] = {}
     for begin, end, version in spans:
         for run in plans.get(version, ()):
@@ -236,7 +241,10 @@ def _by_check(
             number, parts = expected[key]
             ledger.expected = (ledger.expected or 0) + number
             runs, apart = stored.get(key, (0, 0))
-            _blame(ledger.missing, number - runs, apart, parts, gaps)
+            left = _blame(ledger.missing, number - runs, apart, parts, gaps)
+            edge = edges.setdefault(key[0], {})
+            for cause in _edges(left, parts, gaps):
+                edge[cause] = edge.get(cause, 0) + 1
     return ledgers
 
 
@@ -246,8 +254,8 @@ def _blame(
     apart: int,
     parts: Sequence[tuple[Planned, float, float]],
     gaps: Sequence[Gap],
-) -> None:
-    """Put the missing runs of one series under their causes; what none explains stays unknown."""
+) -> int:
+    """Put the missing runs of one series under their causes; return how many none explains."""
 
     def take(cause: Cause, most: int) -> None:
         nonlocal left
@@ -258,15 +266,24 @@ def _blame(
 
     take("untrusted", apart)
     for gap in gaps:
-        if left <= 0:
-            return
         for run, begin, end in parts:
             overlap = min(end, gap.end) - max(begin, gap.begin)
             if overlap > 0:
-                # One more than fits: a run that was under way, and the place in the interval.
-                take(gap.cause, int(overlap / run.interval) + 1)
-    take("reconfigured", len(parts) - 1)
-    take("unknown", left)
+                take(gap.cause, int(overlap / run.interval))
+    unknown = max(0, left)
+    take("unknown", unknown)
+    return unknown
+
+
+def _edges(
+    left: int, parts: Sequence[tuple[Planned, float, float]], gaps: Sequence[Gap]
+) -> list[Cause]:
+    """Return the causes at whose edges runs may have fallen out, no more than are missing."""
+    found: list[Cause] = []
+    for _, begin, end in parts:
+        found += [gap.cause for gap in gaps if gap.begin < end and gap.end > begin for _ in "be"]
+    found += ["reconfigured"] * (len(parts) - 1)
+    return found[: max(0, left)]
 
 
 def _explain(one: CheckLedger, pool: dict[Cause, int]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from collector.state.ledger import SiteLedger
 from collector.state.ledger_read import LedgerReader
 
-REFRESH_SECONDS = 300.0
+REFRESH_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 

@@ -98,6 +98,23 @@ def test_what_the_agent_counted_itself_explains_the_rest():
     assert check(found, "tthc").missing == {}
 
 
+def test_what_the_agent_says_comes_before_the_edges_of_a_gap():
+    """A run more than fits into a gap is put there only if nothing else explains it."""
+    after = Tally(busy=2)
+    stretches = stretch(1, 50, 0, 2), stretch(51, 200, 4, 10, before=after, after=after)
+    found = ledger(counted(runs=3_600 - 720 - 3), stretches=stretches, plans={1: [GATEWAY]})
+    assert check(found).missing == {"busy": 723}
+    stopped = stretch(1, 50, 0, 2), stretch(1, 100, 4, 10, boot="b", before=Tally(), after=after)
+    found = ledger(
+        counted(runs=720),
+        counted(runs=3_600 - 1_440 - 4, boot="b"),
+        stretches=stopped,
+        boots=(boot("a", 50, (1, 50)), boot("b", 100, (1, 100))),
+        plans={1: [GATEWAY]},
+    )
+    assert check(found).missing == {"stopped": 722, "busy": 2}
+
+
 def test_tallies_of_a_boot_are_not_counted_twice():
     """They are totals: what stood in an earlier hour, or before the window, is taken off."""
     stretches = (
