@@ -89,3 +89,26 @@ async def paging(folder: Path, collector: str, ca_file: Path | None = None) -> A
             yield pager
     finally:
         await runner.cleanup()
+
+
+def incidents(pager: Pager, cause: str = "") -> list[Call]:
+    """Return the calls about incidents, of one cause or of any."""
+    return [
+        call
+        for call in pager.of()
+        if "id" in call.labels and cause in {"", call.annotations["cause"]}
+    ]
+
+
+def all_closed(pager: Pager) -> bool:
+    """Whether every incident that was paged was closed as well."""
+    ends: dict[str, list[str]] = {}
+    for call in incidents(pager):
+        ends.setdefault(call.labels["id"], []).append(call.status)
+    return all(statuses == ["firing", "resolved"] for statuses in ends.values())
+
+
+async def quiet(seconds: float) -> None:
+    """Let time pass in which nothing may happen."""
+    deadline = time.monotonic() + seconds
+    await until(lambda: time.monotonic() > deadline, seconds=seconds + 5)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.e2e.paging import Call, Pager, paging
+from tests.e2e.paging import all_closed, incidents, paging, quiet
 from tests.e2e.province import province
 from tests.waiting import until
 
@@ -23,29 +23,6 @@ async def took(condition, *, limit: float, what: str, since: float | None = None
     print(f"{what}: {seconds:.1f} s (limit {limit:g} s)")
     assert seconds <= limit, f"{what}: {seconds:.1f} s"
     return value
-
-
-def incidents(pager: Pager, cause: str = "") -> list[Call]:
-    """Return the calls about incidents, of one cause or of any."""
-    return [
-        call
-        for call in pager.of()
-        if "id" in call.labels and cause in {"", call.annotations["cause"]}
-    ]
-
-
-def all_closed(pager: Pager) -> bool:
-    """Whether every incident that was paged was closed as well."""
-    ends: dict[str, list[str]] = {}
-    for call in incidents(pager):
-        ends.setdefault(call.labels["id"], []).append(call.status)
-    return all(statuses == ["firing", "resolved"] for statuses in ends.values())
-
-
-async def quiet(seconds: float) -> None:
-    """Let time pass in which nothing may happen."""
-    deadline = time.monotonic() + seconds
-    await until(lambda: time.monotonic() > deadline, seconds=seconds + 5)
 
 
 async def test_a_dead_portal_and_a_dead_pc_are_paged_and_closed(tmp_path):

@@ -1,4 +1,8 @@
-"""What an earlier run of an agent left on its PC's disk, as that agent would have written it."""
+"""What an earlier run of an agent left on its PC's disk, as that agent would have written it.
+
+It ran before the PC was last started, by a clock that was right: so the past may be longer than the
+machine of the test has been up.
+"""
 
 import os
 from collections.abc import Callable
@@ -6,10 +10,15 @@ from pathlib import Path
 
 import msgspec
 
-from agent.clock import machine_boot, read_stamp
+from agent.clock import read_stamp
 from agent.config import SpoolLimits
 from agent.spool import Spool
 from agent.wire import WIRE_VERSION, Batch, Sample, Stamp
+
+UPTIME_NS = 30 * 86_400 * 10**9
+"""How long that run of the machine lasted."""
+ENDED_SECONDS = 30.0
+"""How long ago, so that nothing of it is live."""
 
 
 def leave_behind(
@@ -27,12 +36,12 @@ def leave_behind(
 ) -> str:
     """Write batches of one run of one check into an agent's spool; return the boot's name.
 
-    The first sample was measured `ago` seconds before now, by default just so that the last one is
-    `every` seconds old; `alter` is given each batch's number and samples.
+    The first sample was measured `ago` seconds before now, by default so that the last one is old
+    enough to be history; `alter` is given each batch's number and samples.
     """
-    boot, machine = os.urandom(16).hex(), machine_boot()
-    now = read_stamp()
-    began = ago if ago is not None else batches * samples * every
+    boot, machine = os.urandom(16).hex(), os.urandom(16).hex()
+    now = Stamp(wall_ms=read_stamp().wall_ms, mono_ns=UPTIME_NS)
+    began = ago if ago is not None else batches * samples * every + ENDED_SECONDS
     state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     spool = Spool(state_directory / "spool", limits or SpoolLimits(), boot=boot)
     done = 0

@@ -8,32 +8,91 @@ import asyncio
 import os
 import shutil
 import time
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from agent.config import SpoolLimits
-from collector.state.rollup_read import RollupReader
 from tests.e2e.province import More, Program, province
-from tests.programs import free_port, program
+from tests.lab.box import DATA_CENTRE, box
+from tests.lab.namespaces import inside
+from tests.lab.reporting import reporting
+from tests.programs import free_port, program, root
 from tests.reliability.accounts import account, journal
 from tests.reliability.past import leave_behind
 from tests.reliability.road import Lost, road
+from tests.reliability.trials import OTHER, SITE, THIRD, drained, rolled_up
 from tests.waiting import until
 
-SITE, OTHER, THIRD = "04792", "04813", "04831"
 SMALL = SpoolLimits(max_bytes=64_000)
 """Segments of 4 kB, some ten batches each."""
 
 
-async def drained(folder: Path, agent: Program) -> None:
-    """Wait until an agent's disk holds nothing but its newest batches that the centre has not."""
-    async with asyncio.timeout(30):
-        while account(folder).waiting > 2:
-            assert agent.running()
-            await asyncio.sleep(0.2)
+PORTAL = 7000
+ASK_PORTAL = f"kind: tcp\nline: each\ntargets: ['{DATA_CENTRE}:{PORTAL}']"
+LIVE_SECONDS = 2.0
+
+
+@pytest.mark.real
+@pytest.mark.slow
+async def test_01_a_backlog_hides_nothing_fresh(tmp_path):
+    """Over a line of 1 Mbit/s that a backlog fills, what is measured arrives within 2 s.
+
+    It happened to vmagent's users: its queue was first in, first out, so that after an outage the
+    alerts stayed blind for as long again or longer (VictoriaMetrics#8833).
+    """
+
+    def alter(_, samples):
+        return [msgspec.structs.replace(sample, detail=os.urandom(30).hex()) for sample in samples]
+
+    root()
+    with box() as held:
+        office = held.offices[0]
+        lines = office.lines("pinned", ["vnpt"])
+        async with reporting(held, office, tmp_path, lines, [ASK_PORTAL]) as made:
+            with inside(held.dc):
+                portal = await asyncio.start_server(
+                    lambda _, writer: writer.close(), DATA_CENTRE, PORTAL
+                )
+            await made.steady("vnpt")
+            await asyncio.to_thread(made.agent.stop)
+            state = tmp_path / "agent" / "state"
+            past = leave_behind(state, SITE, batches=160, samples=80, alter=alter)
+            with office.cabled("vnpt") as cable:
+                cable.set(both={"bits_per_second": 1e6, "delay_seconds": 0.02})
+                begun = time.monotonic()
+                made.agent.start()
+                await until(lambda: made.states() == {"vnpt": {"up"}}, seconds=15, what="up")
+                await until(lambda: time.monotonic() > begun + 3, seconds=10)
+                portal.close()
+                closed = time.monotonic()
+                await until(lambda: made.states() == {"vnpt": {"down"}}, seconds=15, what="down")
+                told = time.monotonic() - closed
+                left = made.heard[-1].push.spool.pending_batches
+                await until(
+                    lambda: made.heard[-1].push.spool.pending_batches <= 2,
+                    seconds=60,
+                    what="drained",
+                )
+            assert await asyncio.to_thread(made.agent.stop) == 0
+            entries = await made.centre.journal.read(0, 100_000)
+            old = [entry.id for entry in entries if entry.boot == past]
+            live = [
+                entry for entry in entries if old[0] < entry.id < old[-1] and entry.boot != past
+            ]
+            ages = [entry.received_at - max(entry.times) for entry in live]
+            drained_in = entries[old[-1] - 1].received_at - entries[old[0] - 1].received_at
+            print(
+                f"{len(old)} batches drained in {drained_in:.1f} s; {len(live)} live ones meanwhile,"
+                f" {max(ages):.2f} s old at most; {left} batches to come when a fault was seen,"
+                f" {told:.1f} s after it began"
+            )
+            assert left > 20
+            assert len(live) >= 5
+            assert max(ages) <= LIVE_SECONDS
+        account(tmp_path).hold()
 
 
 def damage_tail(spool: Path) -> int:
@@ -59,6 +118,7 @@ def damage_middle(spool: Path) -> int:
     return 1
 
 
+@pytest.mark.slow
 async def test_02_damage_costs_what_it_hit_and_stops_nobody(tmp_path):
     """An agent starts on damage, sends all the rest, and counts what the damage hit.
 
@@ -136,10 +196,10 @@ async def test_03_a_proxys_refusal_is_not_the_collectors(tmp_path):
                 log = folder / "passed.log"
                 await until(
                     lambda log=log, status=status: (
-                        agent.running() and log.read_text().split().count(status) >= 2
+                        agent.running() and log.read_text().split().count(status) >= 1
                     ),
                     seconds=20,
-                    what=f"two pushes answered {status}",
+                    what=f"a push answered {status}",
                 )
             assert not any(entry.boot == boot for entry in journal(tmp_path)), status
         with proxy(folder, port, f"proxy_pass {made.url};"):
@@ -208,13 +268,6 @@ async def test_05_samples_of_one_series_stay_apart(tmp_path):
         assert rolled_up(tmp_path) == held.attempts
 
 
-def rolled_up(folder: Path) -> int:
-    """Return how many attempts the rollups have."""
-    with closing(RollupReader(folder / "state" / "rollup.sqlite")) as reader:
-        tracks = reader.of_check("portal", 0.0, time.time() + 3600)
-        return sum(minute.runs + minute.again for track in tracks for minute in track.minutes)
-
-
 @pytest.mark.slow
 async def test_06_acknowledgements_count_batches_and_nothing_else(tmp_path):
     """Over two cuts and a kill each batch is taken once among the heartbeats; the spool ends empty.
@@ -224,17 +277,17 @@ async def test_06_acknowledgements_count_batches_and_nothing_else(tmp_path):
     """
 
     def emptied(since):
-        """Whether a batch came since then, and after it a push that says that nothing waits."""
-        later = [one for one in way.passed[since:] if one.status == 200]
-        return any(one.keys for one in later) and later[-1].push.spool.pending_batches == 0
+        """Whether a batch came since then, after it word that nothing waits, and all is answered."""
+        later = way.passed[since:]
+        last = later[-1].push.spool.pending_batches if later else 1
+        return last == 0 and all(one.status for one in later) and any(one.keys for one in later)
 
-    async with road("") as way:
-        with province(tmp_path, agents=(), more=More(interval_seconds=2)) as made:
-            way.to = made.url
+    with province(tmp_path, agents=(), more=More(interval_seconds=2)) as made:
+        async with road(made.url) as way:
             agent = made.add_agent(SITE, url=way.url)
             await made.ready()
             agent.start()
-            await made.measured()
+            await until(lambda: emptied(0), seconds=30, what="nothing waits at first")
             for _ in range(2):
                 way.cut = True
                 cut = len(way.passed)
@@ -259,6 +312,7 @@ async def test_06_acknowledgements_count_batches_and_nothing_else(tmp_path):
             account(tmp_path).hold()
 
 
+@pytest.mark.slow
 async def test_08_what_is_sent_again_is_known_again(tmp_path):
     """Six answers lost after storing, a PC set back to an old image of its disk: each batch is had once.
 
@@ -273,9 +327,9 @@ async def test_08_what_is_sent_again_is_known_again(tmp_path):
             lose -= 1
             raise Lost
 
-    async with road("") as way:
-        with province(tmp_path, agents=()) as made:
-            way.to, way.after = made.url, rob
+    with province(tmp_path, agents=()) as made:
+        async with road(made.url) as way:
+            way.after = rob
             agent = made.add_agent(SITE, url=way.url)
             state = tmp_path / SITE / "state"
             leave_behind(state, SITE, batches=200, samples=3)
