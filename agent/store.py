@@ -111,6 +111,7 @@ class Store:
             self._writer.close()
         ended, self._open, self._writer = self._open, None, None
         if ended is not None:
+            self._index.pop(ended.number, None)  # read from the disk when it is asked for
             self._settle(ended)
 
     def enforce(self) -> None:

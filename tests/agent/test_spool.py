@@ -298,3 +298,13 @@ def test_threads_may_use_it_at_once(tmp_path):
             thread.join(20)
 
         assert sorted(seen) == list(range(1, 151))
+
+
+def test_a_long_time_offline_costs_no_memory(tmp_path):
+    """Of a segment that is full and was not read, memory holds ranges and no batch."""
+    with opened(tmp_path, SMALL) as spool:
+        appended(spool, 400)
+        store = spool._store
+
+        assert len(store._segments) > 10
+        assert sum(map(len, store._index.values())) <= store._open.count
