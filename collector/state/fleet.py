@@ -8,6 +8,8 @@ Contact comes from pushes, state from samples; neither is read out of the other:
   at least the patience with its agent, since a sample waits at the PC until its batch is sent.
 - Replay is history. A sample that is older than the newest of its series, already stale on arrival,
   or whose time nobody vouches for, changes no state; it may only become the newest sample shown.
+  Nor does a failure that was measured while its agent was silent: the silence, which was told,
+  explains it, and what still fails afterwards is told by the next runs.
 - An agent not heard for the profile's `silent_after_seconds` is *silent*; after `bye` it is
   *closed* until its next push. After `bye: upgrade` it has UPGRADE_SECONDS to come back.
 - A site that never reported is `never`, not silent: it opens no incident and has no
@@ -141,6 +143,7 @@ class Fleet:
         self._started_at = now
         for agent in self._agents.values():
             agent.heard_at = None if agent.heard_at is None else min(agent.heard_at, now)
+            agent.returned_at = min(agent.returned_at, now)
             agent.stale_due = 0.0
         for series in self._series.values():
             series.at, series.voted_at = min(series.at, now), min(series.voted_at, now)
@@ -160,6 +163,8 @@ class Fleet:
             state.ended_boot = push.boot
             state.upgrading = push.bye == "upgrade"
         contact: Contact = "closed" if state.ended_boot == push.boot else "live"
+        if state.contact == "silent":
+            state.returned_at = now
         self._sites[state.site].last_seen = now
         if contact != state.contact:
             self._set_contact(agent, state, contact, now, now)
@@ -183,6 +188,8 @@ class Fleet:
         owner.samples += 1
         fresh_until = min(at, now) + self._patience(state)
         if sample.error or not trusted or fresh_until < now:
+            return
+        if sample.failure and at < owner.returned_at:
             return
         state.votes = (*state.votes[-2:], Vote(at, sample.failure, sample.detail))
         state.voted_at = min(at, now)

@@ -61,6 +61,8 @@ class AgentState(Struct, kw_only=True):
     """Of `contact`. Silent and closed: the moment of the last push."""
     heard_at: float | None = None
     """Centre's time of the last push."""
+    returned_at: float = float("-inf")
+    """Centre's time of the push that ended its last silence."""
     boot: str = ""
     ended_boot: str = ""
     """The boot that said bye: what still arrives from it was overtaken on the way."""

@@ -147,6 +147,39 @@ def test_a_stale_sample_is_only_shown():
     assert state.sample.failure == "timeout"
 
 
+def test_a_failure_measured_in_silence_says_nothing_of_now():
+    """The cut line is what failed, and it is back; a success, and what fails afterwards, count."""
+    fleet = a_fleet()
+    fleet.heard(YPHU, a_push(YPHU), NOON)
+    feed(fleet, GATEWAY, "uuu", NOON)
+    fleet.tick(NOON + 5)
+    assert fleet.agents[YPHU].contact == "silent"
+    fleet.heard(YPHU, a_push(YPHU), NOON + 6)
+
+    for at in (3, 4, 5):
+        fleet.apply(YPHU, a_sample(GATEWAY, "timeout"), NOON + at, trusted=True, now=NOON + 6)
+
+    state = fleet.series[GATEWAY]
+    assert (state.state, state.at, state.sample.failure) == ("up", NOON + 5, "timeout")
+    fleet.apply(YPHU, a_sample(GATEWAY), NOON + 5.5, trusted=True, now=NOON + 6)
+    assert state.measured is state.sample
+    feed(fleet, GATEWAY, "dd", NOON + 7)
+    assert (state.state, state.since) == ("down", NOON + 7)
+
+
+def test_a_silence_that_ended_in_a_future_taken_back_hides_nothing():
+    """The machine's clock was an hour ahead when the agent came back; now it is right."""
+    fleet = a_fleet()
+    fleet.heard(YPHU, a_push(YPHU), NOON + 3600)
+    fleet.tick(NOON + 3605)
+    fleet.heard(YPHU, a_push(YPHU), NOON + 3606)
+
+    fleet.pardon(NOON)
+    feed(fleet, GATEWAY, "dd", NOON + 1)
+
+    assert fleet.series[GATEWAY].state == "down"
+
+
 def test_a_time_nobody_vouches_for_is_no_vote():
     """An untrusted sample may be days old: it is shown, and changes no state."""
     fleet = a_fleet()
