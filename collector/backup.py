@@ -19,6 +19,7 @@ from msgspec import Struct
 from agent import VERSION
 from collector.agent_configs import forget_versions
 from collector.database import open_reader
+from collector.diagnosis.store import note_restore
 from collector.ingest.chain import read_head
 from collector.ingest.writer import Writer
 from collector.lock import LOCK, alone
@@ -114,6 +115,7 @@ def restore(source: Path, state: Path, now: float) -> Manifest:
             shutil.copyfile(source / file.name, making / file.name)
             (making / file.name).chmod(0o600)
         forget_versions(making / "state.sqlite")
+        note_restore(making / "state.sqlite", now)
         writer = Writer(making / JOURNAL)
         writer.note_restore(now, manifest.made_at)
         writer.close()

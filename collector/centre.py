@@ -81,7 +81,11 @@ class Centre:
         )
         self._store = Store(state / "state.sqlite")
         self.evidence = EvidenceStore(state / "state.sqlite")
-        self.incidents = Incidents(self._store.open_incidents(), last_id=self._store.last_id())
+        self.incidents = Incidents(
+            self._store.open_incidents(),
+            last_id=self._store.last_id(),
+            restored_at=self._store.restored_at(),
+        )
         self._exposition = Exposition(
             self.fleet, url=config.url, own=self.own.page, measured=not config.remote_write
         )

@@ -33,11 +33,22 @@ Failing = dict[tuple[str, str], dict[Series, SeriesState]]
 
 
 class Incidents:
-    """The open incidents. `known`: those that were open before; `last_id`: the last one given."""
+    """The open incidents. `known`: those that were open before; `last_id`: the last one given.
 
-    def __init__(self, known: Iterable[Incident] = (), *, last_id: str = "") -> None:
+    `restored_at`: when this state was last put back from a backup. Ids that were given between the
+    two are unknown here, so that day's have the time of day in them from then on.
+    """
+
+    def __init__(
+        self,
+        known: Iterable[Incident] = (),
+        *,
+        last_id: str = "",
+        restored_at: float | None = None,
+    ) -> None:
         self._open = {incident.id: incident for incident in known}
         self._last_id = last_id
+        self._restored_at = restored_at
 
     @property
     def open(self) -> Mapping[str, Incident]:
@@ -80,6 +91,10 @@ class Incidents:
     def _next_id(self, inventory: Inventory, now: float) -> str:
         """Return province-yymmdd-number; a clock set back over midnight stays on the later day."""
         day, number = f"{datetime.fromtimestamp(now, inventory.time_zone):%y%m%d}", 1
+        if self._restored_at is not None:
+            restored = datetime.fromtimestamp(self._restored_at, inventory.time_zone)
+            if day == f"{restored:%y%m%d}":
+                day = f"{day}r{restored:%H%M}"
         province, last_day, last_number = [*self._last_id.rsplit("-", 2), "", ""][:3]
         if province == inventory.id and last_day >= day:
             day, number = last_day, int(last_number) + 1

@@ -5,6 +5,7 @@ the disk, so an event loop calls it through a thread, one call at a time.
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -27,6 +28,7 @@ CREATE TABLE IF NOT EXISTS contacts (
     contact TEXT NOT NULL,
     heard_at REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS restored (at REAL NOT NULL) STRICT;
 """
 _UPSERT = (
     "INSERT INTO incidents (id, closed_at, body) VALUES (?, ?, ?)"
@@ -82,6 +84,11 @@ class Store:
         row = self._database.execute("SELECT id FROM incidents ORDER BY number DESC LIMIT 1")
         return next((str(identity) for (identity,) in row), "")
 
+    def restored_at(self) -> float | None:
+        """Return when this file was last put back from a backup; None where it never was."""
+        (at,) = self._database.execute("SELECT max(at) FROM restored").fetchone()
+        return None if at is None else float(at)
+
     def contacts(self) -> list[LastContact]:
         """Return when each agent was last heard, as far as it was saved."""
         rows = self._database.execute("SELECT agent, contact, heard_at FROM contacts")
@@ -102,3 +109,9 @@ class Store:
     def _read(self, where: str, *values: object) -> list[Incident]:
         rows = self._database.execute(f"SELECT body FROM incidents {where}", values)  # noqa: S608  ours
         return [_decoder.decode(body) for (body,) in rows]
+
+
+def note_restore(path: Path, now: float) -> None:
+    """Say in a file that it was put back: what was given and told since its backup is unknown to it."""
+    with closing(open_database(path, SCHEMA)) as database:
+        database.execute("INSERT INTO restored VALUES (?)", (now,))

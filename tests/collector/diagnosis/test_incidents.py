@@ -289,3 +289,23 @@ def test_ids_count_by_local_day_and_never_twice(last, later, given):
 
     assert given == opened.incident.id
     assert list(incidents.open) == [given]
+
+
+@pytest.mark.parametrize(
+    ("last", "later", "given"),
+    [
+        ("phu-tho-250701-041", 0.0, "phu-tho-250701r1130-001"),
+        ("phu-tho-250701r0900-007", 0.0, "phu-tho-250701r1130-001"),
+        ("phu-tho-250701r1130-007", 0.0, "phu-tho-250701r1130-008"),
+        ("phu-tho-250701r1130-007", HALF_A_DAY, "phu-tho-250702-001"),
+    ],
+)
+def test_after_a_restore_no_id_is_given_that_may_have_been_given_since_the_backup(
+    last, later, given
+):
+    """What remains of the day has the time of the restore in its ids."""
+    incidents = Incidents(last_id=last, restored_at=NOON - 1800.0)
+
+    (opened,) = incidents.observe(silent_fleet(YPHU), NOON + later)
+
+    assert given == opened.incident.id

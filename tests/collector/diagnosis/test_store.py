@@ -5,7 +5,7 @@ import pytest
 from msgspec.structs import replace
 
 from collector.diagnosis.incident import Change, Incident, Member
-from collector.diagnosis.store import LastContact, Store
+from collector.diagnosis.store import LastContact, Store, note_restore
 from collector.state.states import AgentState
 from tests.collector.a_province import DC, NOON, TCOC, YPHU, gateway
 
@@ -111,3 +111,18 @@ def _edit(path: Path, before: bytes, after: bytes) -> None:
     database.execute("UPDATE incidents SET body = ?", (body.replace(before, after),))
     database.commit()
     database.close()
+
+
+def test_the_last_restore_is_remembered(tmp_path):
+    """The newest of several; none where the file was never put back."""
+    path = tmp_path / "state.sqlite"
+    store = Store(path)
+    assert store.restored_at() is None
+    store.close()
+    note_restore(path, NOON)
+    note_restore(path, NOON + 60)
+
+    store = Store(path)
+
+    assert store.restored_at() == NOON + 60
+    store.close()
