@@ -26,6 +26,8 @@ SAVE_SAMPLES = 200_000
 RETRY_SECONDS = 10.0
 SHARE = 0.5
 """Of one processor at most while there is much to catch up with: the live come first."""
+END_SECONDS = 5.0
+"""For so long an end waits until what came last is folded too."""
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -65,7 +67,7 @@ class Follower:
         return reached is not None and reached.entry == self._journal.newest_id
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Follow until told to stop, then keep what was folded. Trouble with the disk is waited out."""
+        """Follow until told to stop, then to the journal's end. Trouble with the disk is waited out."""
         failing = False
         try:
             while not stopping.is_set():
@@ -84,7 +86,7 @@ class Follower:
                     async with asyncio.timeout(pause):
                         await stopping.wait()
             with contextlib.suppress(sqlite3.Error, OSError):
-                await self.save()
+                await self._finish()
         finally:
             await self._away(self._close)
             self._thread.shutdown()
@@ -108,6 +110,13 @@ class Follower:
         if self.behind > 0:
             return (time.monotonic() - began) * (1 - SHARE) / SHARE
         return LOOK_SECONDS
+
+    async def _finish(self) -> None:
+        """Fold what came last, so that who asks afterwards is told of all; a long backlog waits."""
+        deadline = time.monotonic() + END_SECONDS
+        while self.behind > 0 and time.monotonic() < deadline:
+            await self.step()
+        await self.save()
 
     async def save(self) -> None:
         """Keep what was folded. sqlite3.Error when the disk refuses: it is then folded again."""

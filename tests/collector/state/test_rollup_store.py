@@ -96,6 +96,36 @@ async def test_a_journal_is_folded_once_over_restarts(tmp_path, monkeypatch):
     assert held(tmp_path / "rollup.sqlite") == expected(entries, tmp_path)
 
 
+async def test_what_came_last_is_kept_at_the_end(tmp_path, monkeypatch):
+    """Told to stop, a follower goes to the journal's end first, however seldom it looks."""
+    monkeypatch.setattr(rollup_follow, "READ_AT_ONCE", 7)
+    entries = some_entries(40)
+    journal = FakeJournal([])
+    follower, stopping = Follower(tmp_path / "rollup.sqlite", journal), asyncio.Event()
+    running = asyncio.create_task(follower.run(stopping))
+    await until(lambda: follower.settled, what="settled, and not looking again for seconds")
+    journal.entries += entries
+    stopping.set()
+    await running
+    assert held(tmp_path / "rollup.sqlite") == expected(entries, tmp_path)
+
+
+async def test_a_long_backlog_does_not_hold_up_the_end(tmp_path, monkeypatch):
+    """What cannot be folded in a few seconds is folded at the next start, each entry once."""
+    monkeypatch.setattr(rollup_follow, "END_SECONDS", 0.0)
+    entries = some_entries(40)
+    journal = FakeJournal([])
+    follower, stopping = Follower(tmp_path / "rollup.sqlite", journal), asyncio.Event()
+    running = asyncio.create_task(follower.run(stopping))
+    await until(lambda: follower.settled, what="settled")
+    journal.entries += entries
+    stopping.set()
+    await running
+    assert follower.behind == 40
+    await follow(tmp_path / "rollup.sqlite", journal)
+    assert held(tmp_path / "rollup.sqlite") == expected(entries, tmp_path)
+
+
 async def test_entries_that_the_disk_lost_are_passed(tmp_path, monkeypatch):
     """A hole of any length in the journal holds nobody up."""
     monkeypatch.setattr(rollup_follow, "READ_AT_ONCE", 3)
