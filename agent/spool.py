@@ -52,6 +52,7 @@ class Spool:
         self._writing = threading.Lock()  # taken first; held while the disk works
         self._lock = threading.Lock()  # guards all that follows, never held while the disk works
         self._seq = 0
+        self._told = 0  # up to here: on disk, or in memory because the disk refuses
         self._live: dict[Key, Pending] = {}
         self._unwritten: dict[Key, Pending] = {}
         self._under_way: set[Key] = set()
@@ -73,11 +74,12 @@ class Spool:
                 samples = batch.samples[first : first + MAX_BATCH_SAMPLES]
                 sealed.append(_seal(batch, self._seq + 1 + len(sealed), samples))
             with self._lock:
-                self._seq += len(sealed)  # never told before its batch is seen to wait
+                self._seq += len(sealed)
                 self._unwritten.update((pending.key, pending) for pending in sealed)
                 self._under_way.update(pending.key for pending in sealed)  # to the disk
             self._write()
             with self._lock:
+                self._told = self._seq
                 self._under_way.difference_update(pending.key for pending in sealed)
                 self._live.update((pending.key, pending) for pending in sealed)
                 while len(self._live) > LIVE_BATCHES:
@@ -211,12 +213,14 @@ class Spool:
         with (
             self._lock
         ):  # before the disk is asked: what is written meanwhile is seen twice, not never
-            sealed, in_memory = self._seq, list(self._unwritten.values())
+            sealed = self._told  # a power cut in the midst of a write takes what nobody was told of
+            in_memory = [one for one in self._unwritten.values() if one.seq <= sealed]
         batches, size, oldest_ms = self._store.waiting()
         held = self._store.held()
         for pending in in_memory:
             held.setdefault(pending.boot, Ranges()).add(pending.seq)
         own = held.pop(self._boot, Ranges())
+        sealed = max([sealed, *(last for _, last in own)])  # one that came to the disk just now
         told = [Held(boot=self._boot, sealed=sealed, pending=list(own)[:MOST_TOLD])]
         told += [Held(boot=boot, pending=list(rest)[:MOST_TOLD]) for boot, rest in held.items()]
         if oldest_ms is None and in_memory:
