@@ -29,6 +29,7 @@ Cause = Literal[
     "damaged",
     "memory",
     "untrusted",
+    "clock_set",
     "reconfigured",
     "removed",
     "unknown",
@@ -37,6 +38,7 @@ Cause = Literal[
 on a PC that did · asleep: the PC was suspended · stalled, busy: runs were due and could not begin ·
 silent: not heard since, so nobody can know yet · pending: waits on the agent's disk ·
 dropped … memory: as in accounts · untrusted: stored, but of no time that can be counted ·
+clock_set: no time at all, the centre's clock was set meanwhile ·
 reconfigured: at the edge of two configurations · removed: older than the centre keeps."""
 CAUSES: tuple[Cause, ...] = Cause.__args__  # type: ignore[attr-defined] # what Literal holds
 _FATES: dict[str, Cause] = {
@@ -116,7 +118,9 @@ def _between(
     before: Stretch, one: Stretch, life: Life, numbers: Mapping[str, Mapping[str, Ranges]]
 ) -> Iterable[Gap]:
     if one.boot == before.boot:
-        if one.first > before.last + 1:
+        if _clock_was_set(before, one):
+            yield Gap(begin=before.end, end=one.begin, cause="clock_set")
+        elif one.first > before.last + 1:
             span = (before.last + 1, one.first - 1)
             yield from _hole(numbers.get(one.boot, {}), span, before.end, one.begin)
         elif one.begin - before.end > APART_SECONDS:
@@ -148,6 +152,8 @@ def _away(
     if one.machine_boot == before.machine_boot:
         slept = _more(before.after, one.before, "slept")
         cause: Cause = "asleep" if slept > (right - left) / 2 else "stopped"
+        if _clock_was_set(before, one):
+            cause = "clock_set"
         yield Gap(begin=left, end=right, cause=cause, announced=announced)
         return
     on_at = max(left, one.begin - one.up)
@@ -156,6 +162,14 @@ def _away(
     yield Gap(begin=left, end=on_at, cause="pc_off", announced=announced)
     if on_at < right:
         yield Gap(begin=on_at, end=right, cause="stopped")
+
+
+def _clock_was_set(before: Stretch, one: Stretch) -> bool:
+    """Whether the centre's clock went on between two stretches and the PC's, which runs, did not."""
+    if one.machine_boot != before.machine_boot:
+        return False
+    went_on = one.up - (before.up + before.end - before.begin)
+    return one.begin - before.end - went_on > APART_SECONDS
 
 
 def _pause(before: Tally | None, after: Tally | None, seconds: float) -> Cause:

@@ -44,6 +44,9 @@ class Counted(Struct, frozen=True, kw_only=True):
     runs: int
     apart: int
     doubled: int
+    elsewhere: int = 0
+    """Attempts before the last that belong to hours outside the window, though later ones do not:
+    the centre's clock was set."""
 
 
 class CheckLedger(Struct, kw_only=True):
@@ -164,7 +167,7 @@ def agent_ledger(
     }
     edges: dict[str, dict[Cause, int]] = {}
     ledgers = _by_check(in_force(life.stretches, plans, window), gaps, plans, counted, edges)
-    _count_made(ledgers, counted, _begun_inside(life.stretches, begin))
+    _count_made(ledgers, counted, begun_inside(life.stretches, window))
     pool = _pool(inside)
     for one in ledgers.values():
         _explain(one, pool)
@@ -314,10 +317,12 @@ def _pool(stretches: Sequence[Stretch]) -> dict[Cause, int]:
     return pool
 
 
-def _begun_inside(stretches: Sequence[Stretch], begin: float) -> set[str]:
-    """Return the boots that began in the window: their attempts count from 1."""
-    before = {one.boot for one in stretches if one.begin < begin}
-    return {one.boot for one in stretches} - before
+def begun_inside(stretches: Sequence[Stretch], window: tuple[float, float]) -> set[str]:
+    """Return the boots whose first batches lie in the window: their attempts count from 1."""
+    first: dict[str, Stretch] = {}
+    for one in stretches:
+        first[one.boot] = min(first.get(one.boot, one), one, key=lambda one: one.first)
+    return {boot for boot, one in first.items() if window[0] <= one.begin <= window[1]}
 
 
 def _count_made(
@@ -327,7 +332,7 @@ def _count_made(
         ledger = ledgers[one.check]
         made = one.stored
         if one.first:
-            made = one.last - (0 if one.boot in begun else one.first - 1)
+            made = one.last - (0 if one.boot in begun else one.first - 1) - one.elsewhere
         ledger.made += made
         ledger.stored += one.stored
         ledger.runs += one.runs

@@ -11,6 +11,7 @@ from typing import Self
 import msgspec
 
 from collector.database import open_reader
+from collector.state import rollup_read
 from collector.state.gaps import Life
 from collector.state.ledger import (
     AgentLedger,
@@ -18,6 +19,7 @@ from collector.state.ledger import (
     Planned,
     SiteLedger,
     agent_ledger,
+    begun_inside,
     site_ledger,
 )
 from collector.state.ledger_store import read_boots
@@ -67,27 +69,10 @@ class LedgerReader:
         """Return the ledger of each agent."""
         begin, end = window
         hours = int(begin // HOUR), int(max(begin, end - 1e-3) // HOUR)
-        counted: dict[str, list[Counted]] = {agent: [] for agent in agents}
+        counted: dict[str, list[rollup_read.Counted]] = {agent: [] for agent in agents}
         for one in self._rollup.counts(agents, *hours):
-            counted[one.key.agent].append(
-                Counted(
-                    check=one.key.check,
-                    target=one.key.target,
-                    line=one.key.line,
-                    kind=one.key.kind,
-                    boot=one.boot.hex(),
-                    first=one.first,
-                    last=one.last,
-                    stored=one.stored,
-                    runs=one.runs,
-                    apart=one.apart,
-                    doubled=one.doubled,
-                )
-            )
-        return [
-            self._agent(agent, window, self._named(agent, hours, counted[agent]))
-            for agent in agents
-        ]
+            counted[one.key.agent].append(one)
+        return [self._agent(agent, window, hours, counted[agent]) for agent in agents]
 
     def sites(
         self, agents_of: Mapping[str, Sequence[str]], window: tuple[float, float]
@@ -101,15 +86,43 @@ class LedgerReader:
         ]
 
     def _agent(
-        self, agent: str, window: tuple[float, float], known: tuple[Life, list[Counted]]
+        self,
+        agent: str,
+        window: tuple[float, float],
+        hours: tuple[int, int],
+        counted: Sequence[rollup_read.Counted],
     ) -> AgentLedger:
-        life, counted = known
-        return agent_ledger(agent, window, life, counted, self._plans(agent))
+        life = self._life(agent, hours)
+        begun = begun_inside(life.stretches, window)
+        names = {boot_key(boot): boot for boot in life.boots}
+        named = [
+            self._named(one, names.get(one.boot, one.boot.hex()), begun, hours) for one in counted
+        ]
+        return agent_ledger(agent, window, life, named, self._plans(agent))
 
     def _named(
-        self, agent: str, hours: tuple[int, int], counted: list[Counted]
-    ) -> tuple[Life, list[Counted]]:
-        """Return an agent's life, and its counts under the names of its boots."""
+        self, one: rollup_read.Counted, boot: str, begun: set[str], hours: tuple[int, int]
+    ) -> Counted:
+        """Return a count under the name of its boot, with what of it lies outside the window."""
+        first = 1 if boot in begun else one.first
+        holes = bool(one.first) and one.stored < one.last - first + 1
+        return Counted(
+            check=one.key.check,
+            target=one.key.target,
+            line=one.key.line,
+            kind=one.key.kind,
+            boot=boot,
+            first=one.first,
+            last=one.last,
+            stored=one.stored,
+            runs=one.runs,
+            apart=one.apart,
+            doubled=one.doubled,
+            elsewhere=self._rollup.elsewhere(one, first, *hours) if holes else 0,
+        )
+
+    def _life(self, agent: str, hours: tuple[int, int]) -> Life:
+        """Return what is known of an agent."""
         row = self._ledger.execute(
             "SELECT known_since, heard_at FROM agents WHERE agent = ?", (agent,)
         ).fetchone()
@@ -118,7 +131,7 @@ class LedgerReader:
         goodbyes = self._ledger.execute(
             "SELECT boot FROM runs WHERE agent = ? AND goodbye != ''", (agent,)
         )
-        life = Life(
+        return Life(
             stretches=self._rollup.stretches(agent, *hours),
             boots=boots,
             goodbyes=frozenset(boot for (boot,) in goodbyes),
@@ -126,10 +139,6 @@ class LedgerReader:
             known_since=known_since,
             kept_since=self.counted_until - self._kept_seconds,
         )
-        names = {boot_key(boot).hex(): boot for boot in boots}
-        return life, [
-            msgspec.structs.replace(one, boot=names.get(one.boot, one.boot)) for one in counted
-        ]
 
     def _plans(self, agent: str) -> dict[int, list[Planned]]:
         rows = self._ledger.execute("SELECT version, body FROM plans WHERE agent = ?", (agent,))

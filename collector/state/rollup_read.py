@@ -28,6 +28,8 @@ class Counted(Struct, frozen=True):
     apart: int
     doubled: int
     """Attempts that came more often than their agent made them, in one hour or another."""
+    series: int
+    """Its row."""
 
 
 class RollupReader:
@@ -76,12 +78,21 @@ class RollupReader:
         marks = ", ".join("?" * len(agents))
         rows = self._database.execute(
             f"SELECT {KEY}, boot, coalesce(min(nullif(first, 0)), 0), max(last), sum(stored),"  # noqa: S608 - ours
-            " sum(runs), sum(apart), sum(CASE WHEN first > 0 THEN max(0, stored - (last - first + 1)) ELSE 0 END)"
-            " FROM series JOIN counts ON counts.series = series.id"
+            " sum(runs), sum(apart), sum(CASE WHEN first > 0 THEN max(0, stored - (last - first + 1)) ELSE 0 END),"
+            " series.id FROM series JOIN counts ON counts.series = series.id"
             f" WHERE agent IN ({marks}) AND hour BETWEEN ? AND ? GROUP BY series.id, boot",
             (*agents, first_hour, last_hour),
         )
         return [Counted(Key(*row[:6]), *row[6:]) for row in rows]
+
+    def elsewhere(self, one: Counted, first: int, first_hour: int, last_hour: int) -> int:
+        """Return how many of the attempts from `first` to its last belong to other hours."""
+        found = self._database.execute(
+            "SELECT coalesce(sum(stored), 0) FROM counts WHERE series = ? AND boot = ?"
+            " AND hour NOT BETWEEN ? AND ? AND first >= ? AND last <= ?",
+            (one.series, one.boot, first_hour, last_hour, first, one.last),
+        ).fetchone()
+        return int(found[0])
 
     def stretches(self, agent: str, first_hour: int, last_hour: int) -> list[Stretch]:
         """Return an agent's batches of these hours, and those of the nearest hours on both sides."""

@@ -82,7 +82,7 @@ def follows(before: Stretch, one: Stretch) -> bool:
     """Whether a stretch goes on where another ends."""
     same = (before.agent, before.boot) == (one.agent, one.boot)
     alike = (before.hour, before.config, before.trusted) == (one.hour, one.config, one.trusted)
-    near = one.begin - before.end <= APART_SECONDS
+    near = abs(one.begin - before.end) <= APART_SECONDS  # behind it: the centre's clock was set
     return same and alike and near and one.first == before.last + 1
 
 

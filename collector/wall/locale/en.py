@@ -274,6 +274,7 @@ EN = Texts(
         "damaged": "damaged on the PC's disk",
         "memory": "lost in memory before it was on disk",
         "untrusted": "stored, but nobody vouches for the PC's clock",
+        "clock_set": "no time at all: the centre's clock was set",
         "reconfigured": "at a change of the configuration",
         "removed": "older than the centre keeps",
         "unknown": "unknown",

@@ -131,6 +131,23 @@ def test_a_pause_without_a_hole_is_named_by_what_the_agent_counted(after, cause)
     ) == [(2.0, 4.0, cause)]
 
 
+def test_a_clock_that_was_set_at_the_centre_is_no_pause():
+    """The numbers follow each other, the PC's own clock says in which time: that hour never was."""
+    set_ahead = stretch(51, 200, 4, 10, up=1e6 + 3 * HOUR)
+    whole = (boot("a", 200, (1, 200)),)
+    assert gaps(stretch(1, 50, 0, 3), set_ahead, boots=whole) == [(3.0, 4.0, "clock_set")]
+    set_back = stretch(51, 100, 0, 1, up=1e6 + 6 * HOUR), stretch(1, 50, 4, 10, up=1e6)
+    assert gaps(*set_back, boots=whole) == [(1.0, 4.0, "clock_set")]
+    slept = stretch(51, 200, 4, 10, before=Tally(slept=HOUR))
+    assert gaps(stretch(1, 50, 0, 3), slept, boots=whole) == [(3.0, 4.0, "asleep")]
+
+
+def test_a_clock_that_was_set_while_the_program_was_stopped():
+    """Most of what lies between two runs of it never was."""
+    on = again(4, up=1e6 + 2 * HOUR + 60)
+    assert gaps(stretch(1, 50, 0, 2), on, boots=BOOTS) == [(2.0, 4.0, "clock_set")]
+
+
 def again(begin: float, **changes) -> Stretch:
     """Return the batches of the next boot of the program, until the end."""
     return stretch(1, 100, begin, 10, boot="b", **changes)

@@ -65,6 +65,14 @@ def test_everything_is_there():
     assert [one.boot for one in found.accounts] == ["a"]
 
 
+def test_what_lies_in_another_hour_is_not_lost():
+    """The centre's clock was an hour ahead for a while, also at first: what came then is stored."""
+    ahead = (stretch(1, 20, 11, 11.1), stretch(21, 50, 0, 4), stretch(101, 200, 4, 10))
+    one = counted(runs=3_600, first=361, stored=2_340, elsewhere=900)
+    found = check(ledger(one, stretches=ahead))
+    assert (found.made, found.stored, found.lost) == (2_340, 2_340, 0)
+
+
 def test_runs_in_slots_are_expected_by_nobody():
     """Only the centre knows when they may begin: what came of them is counted, nothing is missing."""
     found = ledger(counted(), counted(MEDIA, 4))

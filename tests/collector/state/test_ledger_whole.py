@@ -152,6 +152,24 @@ async def test_a_pc_that_is_switched_off_at_night(centre, tmp_path):
     pc.kill()
 
 
+@pytest.mark.parametrize("before", [900, 20, 0], ids=["meanwhile", "soon", "at first"])
+async def test_a_centre_whose_clock_was_set_ahead_for_a_while(centre, tmp_path, before):
+    """What came meanwhile stands in hours of its own: it is stored, and what lies between never was."""
+    pc = Pc(tmp_path / "spool", NOON + 10)  # the second check is due later
+    for step, seconds in ((0.0, before), (3 * HOUR, 900), (-3 * HOUR, 900)):
+        pc.now, pc.on_since = pc.now + step, pc.on_since + step  # the PC's own clock runs on
+        pc.measure(seconds)
+        await centre.drain(pc)
+    ledger = await centre.ledger(NOON, pc.now)
+    inside = {"cong": (before + 900) // 10, "tthc": (before + 900) // 60}
+    assert {one.check: (one.made, one.stored, one.lost) for one in ledger.checks} == {
+        check: (number, number, 0) for check, number in inside.items()
+    }
+    assert (ledger.unaccounted, ledger.doubled) == (0, 0)
+    assert {gap.cause for gap in ledger.gaps} <= {"clock_set", "never"}
+    pc.kill()
+
+
 async def test_a_journal_that_lost_what_it_acknowledged_is_not_covered_up(centre, tmp_path):
     """A journal put back from a backup: the numbers are gone, and said to be unaccounted for."""
     pc = Pc(tmp_path / "spool")
