@@ -76,6 +76,8 @@ class Keeper:
                 else:
                     newer.runs = {**one.runs, **newer.runs}
                     newer.ended = {**one.ended, **newer.ended}
+                    for boot, highest in one.highest.items():
+                        newer.highest[boot] = max(highest, newer.highest.get(boot, 0))
             raise
 
     async def remove(self, before: float) -> None:

@@ -76,6 +76,8 @@ class Heard(Struct, kw_only=True):
     """Boots that said goodbye, and how."""
     runs: dict[str, Spoke] = {}
     """Boots heard meanwhile."""
+    highest: dict[str, int] = {}
+    """Of earlier boots, oldest first, the highest number that was said to wait."""
 
 
 class Said(Struct, frozen=True):
@@ -89,7 +91,7 @@ class Said(Struct, frozen=True):
 
 def hear(kept: Heard | None, push: Push, now: float) -> Heard:
     """Take over what a push says of itself; its batches are the journal's affair."""
-    one = kept or Heard(at=now, boot=push.boot, pending={}, ended={}, runs={})
+    one = kept or Heard(at=now, boot=push.boot, pending={}, ended={}, runs={}, highest={})
     state = push.spool
     sealed, held = (state.held[0].sealed, state.held[0].pending) if state.held else (0, [])
     one.runs[push.boot] = Spoke(now, sealed, held)
@@ -97,6 +99,9 @@ def hear(kept: Heard | None, push: Push, now: float) -> Heard:
         one.ended[push.boot] = push.bye
     one.at, one.boot, one.sealed, one.tells = now, push.boot, sealed, bool(state.held)
     one.pending = {held.boot: held.pending for held in state.held if held.pending}
+    for name, numbers in one.pending.items():
+        if name != push.boot:
+            one.highest[name] = max(one.highest.get(name, 0), numbers[-1][1])
     one.totals = Totals(
         dropped=state.dropped_batches,
         set_aside=state.set_aside_batches,
@@ -144,6 +149,16 @@ class LedgerStore:
                 " held = excluded.held, goodbye = max(goodbye, excluded.goodbye)",
                 (agent, boot, word.at, word.sealed, held, one.ended.get(boot, "")),
             )
+
+        # Before the boot that speaks, in their order: how far they came is not said by themselves.
+        self._database.executemany(
+            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, '') ON CONFLICT (agent, boot) DO UPDATE SET"
+            " sealed = max(sealed, excluded.sealed)",
+            [
+                (agent, boot, one.at - 1.0 + place / 1e4, highest, msgspec.msgpack.encode([]))
+                for place, (boot, highest) in enumerate(one.highest.items())
+            ],
+        )
 
     def _name_losses(self, agent: str, now: float) -> None:
         boots, totals = read_boots(self._database, self._journal, agent)

@@ -96,6 +96,23 @@ async def test_a_batch_that_was_set_aside_is_named(centre, tmp_path):
     pc.kill()
 
 
+async def test_the_last_batch_of_an_earlier_boot_is_not_forgotten(centre, tmp_path):
+    """What was said to wait and was then set aside is named, though the boot never spoke itself."""
+    pc = Pc(tmp_path / "spool")
+    pc.measure(200)
+    pc.kill()
+    pc.start()
+    await centre.hear(pc)
+    waiting = pc.spool.backlog(EVERYTHING)
+    pc.spool.set_aside(waiting[-1])
+    await centre.take(pc, waiting[:-1])
+    pc.measure(60)
+    await centre.drain(pc)
+    old, _ = (await centre.ledger(NOON, NOON + HOUR)).accounts
+    assert (old.sealed, old.stored, old.set_aside, old.unaccounted) == (20, 19, 1, 0)
+    pc.kill()
+
+
 async def test_a_damaged_record_is_named(centre, tmp_path):
     """Bytes that the disk lost are one batch, or as many as stood there."""
     pc = Pc(tmp_path / "spool")
