@@ -38,7 +38,7 @@ Cause = Literal[
 on a PC that did · asleep: the PC was suspended · stalled, busy: runs were due and could not begin ·
 silent: not heard since, so nobody can know yet · pending: waits on the agent's disk ·
 dropped … memory: as in accounts · untrusted: stored, but of no time that can be counted ·
-clock_set: no time at all, the centre's clock was set meanwhile ·
+clock_set: no time at all, or one that stands elsewhere: the centre's clock was set ·
 reconfigured: at the edge of two configurations · removed: older than the centre keeps."""
 CAUSES: tuple[Cause, ...] = Cause.__args__  # type: ignore[attr-defined] # what Literal holds
 _FATES: dict[str, Cause] = {
@@ -49,6 +49,7 @@ _FATES: dict[str, Cause] = {
     "memory": "memory",
     "unaccounted": "unknown",
     "untrusted": "untrusted",
+    "clock_set": "clock_set",
 }
 _LEAST_SECONDS = 1.0
 HEARD_SECONDS = 120.0
@@ -93,10 +94,9 @@ def find_gaps(life: Life, begin: float, end: float) -> list[Gap]:
     gaps: list[Gap] = []
     numbers = {name: fates(boot) for name, boot in life.boots.items()}
     for one in life.stretches:
-        if not one.trusted:
-            numbers.setdefault(one.boot, {}).setdefault("untrusted", Ranges()).add(
-                one.first, one.last
-            )
+        # Stored, and yet missing between two stretches: of no time, or of another one.
+        word = "clock_set" if one.trusted else "untrusted"
+        numbers.setdefault(one.boot, {}).setdefault(word, Ranges()).add(one.first, one.last)
     known = sorted(
         (one for one in life.stretches if one.trusted), key=lambda one: (one.begin, one.first)
     )

@@ -274,7 +274,7 @@ EN = Texts(
         "damaged": "damaged on the PC's disk",
         "memory": "lost in memory before it was on disk",
         "untrusted": "stored, but nobody vouches for the PC's clock",
-        "clock_set": "no time at all: the centre's clock was set",
+        "clock_set": "the centre's clock was set: stored under another time, or no time at all",
         "reconfigured": "at a change of the configuration",
         "removed": "older than the centre keeps",
         "unknown": "unknown",

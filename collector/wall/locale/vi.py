@@ -274,7 +274,7 @@ VI = Texts(
         "damaged": "hỏng trên đĩa của máy trạm",
         "memory": "mất trong bộ nhớ, chưa kịp ghi xuống đĩa",
         "untrusted": "đã lưu, nhưng giờ của máy chưa được xác nhận",
-        "clock_set": "không phải khoảng thời gian thật: đồng hồ của trung tâm bị chỉnh",
+        "clock_set": "đồng hồ của trung tâm bị chỉnh: đã lưu theo giờ khác, hoặc không phải khoảng thời gian thật",
         "reconfigured": "lúc đổi cấu hình",
         "removed": "quá thời hạn lưu ở trung tâm",
         "unknown": "không rõ",

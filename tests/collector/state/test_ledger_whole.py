@@ -184,6 +184,7 @@ async def test_a_centre_whose_clock_was_set_ahead_for_a_while(centre, tmp_path, 
     }
     assert (ledger.unaccounted, ledger.doubled) == (0, 0)
     assert {gap.cause for gap in ledger.gaps} <= {"clock_set", "never"}
+    assert "unknown" not in missing(ledger)["cong"]
     pc.kill()
 
 
