@@ -1,15 +1,18 @@
 """A small province of real processes: one collector, agents of communes, a portal they measure."""
 
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.lab.namespaces import in_namespace, inside
+from tests.pki import Issued
 from tests.programs import free_port, program
 from tests.waiting import until
 
@@ -106,6 +109,7 @@ class Province:
     portal: Program
     portal_port: int
     agents: dict[str, Program] = field(default_factory=dict)
+    apart: "Apart | None" = None
 
     def add_agent(
         self, agent: str, *, url: str = "", more: str = "", command: Sequence[str] = tuple(AGENT)
@@ -128,8 +132,10 @@ class Province:
         assert added.returncode == 0, added.stderr
         (home / "token").write_text(added.stdout.split()[-1])
         (home / "token").chmod(0o600)
+        trusted = f", ca_file: '{self.apart.ca_file}'" if self.apart else ""
         (home / "agent.yml").write_text(
-            f"agent: '{agent}'\ncollector: {{url: '{url or self.url}', token_file: token}}\n"
+            f"agent: '{agent}'\n"
+            f"collector: {{url: '{url or self.url}', token_file: token{trusted}}}\n"
             f"state_directory: state\n{more}"
         )
         run = [*command, "run", "-c", f"{home}/agent.yml"]
@@ -138,11 +144,20 @@ class Province:
 
     def page(self, path: str) -> str | None:
         """Return one of the collector's pages; None while it is not served."""
+        there, trusted = nullcontext(), None
+        if self.apart:
+            there = inside(self.apart.namespace)
+            trusted = ssl.create_default_context(cafile=str(self.apart.ca_file))
         try:
-            with urlopen(self.url + path, timeout=2) as answer:
+            with there, urlopen(self.local_url + path, timeout=2, context=trusted) as answer:
                 return answer.read().decode()
         except OSError:
             return None
+
+    @property
+    def local_url(self) -> str:
+        """Where the collector is found on its own machine."""
+        return f"https://127.0.0.1:{self.url.rsplit(':', 1)[1]}" if self.apart else self.url
 
     def series(self, name: str, page: str = "/metrics/live", **labels: str) -> list[float]:
         """Return the values that the collector shows of a metric with these labels."""
@@ -195,29 +210,53 @@ class More:
     """How often the portal is asked."""
 
 
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """A collector on a machine of its own; it shows a certificate for `host` and for loopback."""
+
+    namespace: str
+    host: str
+    ca_file: Path
+    tls: Issued
+
+
 @contextmanager
 def province(
-    folder: Path, *, agents: tuple[str, ...] = tuple(SITES), more: More = More()
+    folder: Path,
+    *,
+    agents: tuple[str, ...] = tuple(SITES),
+    more: More = More(),
+    apart: Apart | None = None,
 ) -> Iterator[Province]:
-    """Write a province, start its collector, portal and agents; end them all afterwards."""
+    """Write a province, start its collector, portal and agents; end them all afterwards.
+
+    With `apart` the collector runs there, to be found under that name; the test puts agents and
+    what they measure where they belong.
+    """
     portal_port, port = free_port(), free_port()
     _write_folder(folder, portal_port, more)
+    tls = f"tls: {{certificate: '{apart.tls.cert}', key: '{apart.tls.key}'}}\n" if apart else ""
+    host, url = ("0.0.0.0", f"https://{apart.host}") if apart else ("127.0.0.1", "http://127.0.0.1")
     (folder / "collector.yml").write_text(
-        f"province: province\nstate_directory: state\nlisten: {{host: 127.0.0.1, port: {port}}}\n"
-        + more.collector
+        f"province: province\nstate_directory: state\nlisten: {{host: {host}, port: {port}}}\n"
+        f"{tls}{more.collector}"
     )
     (folder / "nginx").mkdir()
     (folder / "nginx" / "nginx.conf").write_text(NGINX.format(port=portal_port))
     nginx = [program("nginx"), "-p", f"{folder}/nginx", "-c", "nginx.conf", "-g", "daemon off;"]
     made = Province(
         folder=folder,
-        url=f"http://127.0.0.1:{port}",
+        url=f"{url}:{port}",
         collector=Program(
-            [*COLLECTOR, "run", "-c", f"{folder}/collector.yml"],
+            in_namespace(
+                apart.namespace if apart else "",
+                *[*COLLECTOR, "run", "-c", f"{folder}/collector.yml"],
+            ),
             folder / "collector.log",
         ),
         portal=Program(nginx, folder / "nginx.log"),
         portal_port=portal_port,
+        apart=apart,
     )
     for agent in agents:
         made.add_agent(agent)

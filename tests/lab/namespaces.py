@@ -49,13 +49,13 @@ def namespaces(*parts: str) -> Iterator[tuple[str, ...]]:
         yield names
     finally:
         for name in names:
-            _kill_all_in(name)
+            kill_all_in(name)
         ip("".join(f"netns del {name}\n" for name in names))
         for name in names:
             shutil.rmtree(ETC / name, ignore_errors=True)
 
 
-def _kill_all_in(namespace: str) -> None:
+def kill_all_in(namespace: str) -> None:
     """End what still lives there; ourselves we spare, as a test's threads may be inside."""
     pids = set(processes(namespace)) - {os.getpid()}
     for pid in pids:

@@ -41,6 +41,10 @@ class Account:
     doubled: int = 0
     missing: int = 0
     """In no batch that is stored, waits or was set aside."""
+    at_centre: int = 0
+    """Of the attempts, those that are stored."""
+    not_at_centre: int = 0
+    """Attempts before the newest of their run that is stored, and not stored themselves."""
 
     def __str__(self) -> str:
         return (
@@ -75,6 +79,9 @@ def account(folder: Path, *, made: Mapping[str, int] = {}) -> Account:
     for entry in journal(folder):
         held.setdefault((entry.agent, entry.boot), set()).add(entry.seq)
         _count(entry.batch, runs)
+    for numbers in runs.values():
+        found.at_centre += numbers.total()
+        found.not_at_centre += max(numbers) - len(numbers)
     counted = Counter[str]()
     for spool in folder.glob("*/state/spool"):
         agent = yaml.safe_load((spool.parent.parent / "agent.yml").read_text("utf-8"))["agent"]

@@ -1,8 +1,10 @@
-"""A wall clock of a process's own, set while it runs: the machine's is everybody's."""
+"""Clocks of a process's own, whose wall is set while it runs: the machine's are everybody's."""
 
 import subprocess
+import sys
 from pathlib import Path
 
+from agent.clock import read_stamp
 from tests.e2e.province import Program
 from tests.programs import program
 
@@ -70,3 +72,17 @@ class WallClock:
         new = self._file.with_suffix(".new")
         new.write_text(str(seconds), "ascii")
         new.replace(self._file)
+
+
+def machine(folder: Path, number: int, *, uptime: float) -> list[str]:
+    """Return the command of an agent on a machine that started so many seconds ago, as this run."""
+    name = folder / f"machine-{number}"
+    name.write_text(f"{number:032x}\n")
+    offset = round(uptime - read_stamp().mono_ns / 1e9)
+    code = (
+        "from pathlib import Path; from agent import clock;"
+        f"clock.BOOT_ID = Path({str(name)!r});"
+        "from agent.__main__ import main; main()"
+    )
+    clocks = ["--boottime", str(offset), "--monotonic", str(offset)]
+    return ["unshare", "--time", *clocks, sys.executable, "-c", code]

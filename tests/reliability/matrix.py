@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from collector.diagnosis.incident import Incident
 from collector.ingest.chain import verify
 from tests.e2e.province import More, Program, Province
 from tests.reliability.accounts import account, journal
+from tests.reliability.ledgers import hold_ledger
 from tests.waiting import until
 
 CHECKS_OF_EACH = 20
@@ -67,12 +68,17 @@ def ended(made: Province) -> None:
     assert made.collector.stop() == 0
 
 
-async def settled(made: Province, *, causes: Iterable[str] = (), lost: int = 0) -> None:
-    """End all in order and hold the account; only incidents of these causes were ever opened."""
+async def settled(
+    made: Province, *, causes: Iterable[str] = (), ahead: Callable[[], int] = lambda: 0
+) -> None:
+    """End all in order; hold account and ledger; only incidents of these causes were ever opened.
+
+    `ahead` returns how many attempts are of hours that have not come yet by the centre's clock.
+    """
     await fresh(made)
     await drained(made)
     ended(made)
-    account(made.folder).hold(lost=lost)
+    hold_ledger(made.folder, account(made.folder).hold(), ahead=ahead())
     assert verify(made.folder / "state" / "journal.sqlite").broken == 0
     wrong = [one for one in opened(made.folder) if one.cause not in causes]
     assert not wrong, wrong

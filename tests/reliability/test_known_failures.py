@@ -21,6 +21,7 @@ from tests.lab.namespaces import inside
 from tests.lab.reporting import reporting
 from tests.programs import free_port, program, root
 from tests.reliability.accounts import account, journal
+from tests.reliability.ledgers import hold_both, hold_ledger
 from tests.reliability.past import leave_behind
 from tests.reliability.road import Lost, road
 from tests.reliability.trials import OTHER, SITE, THIRD, drained, rolled_up
@@ -92,7 +93,7 @@ async def test_01_a_backlog_hides_nothing_fresh(tmp_path):
             assert left > 20
             assert len(live) >= 5
             assert max(ages) <= LIVE_SECONDS
-        account(tmp_path).hold()
+        hold_ledger(tmp_path, account(tmp_path).hold())
 
 
 def damage_tail(spool: Path) -> int:
@@ -140,7 +141,7 @@ async def test_02_damage_costs_what_it_hit_and_stops_nobody(tmp_path):
         assert made.series("thongsuot_spool_damaged_records_total", "/metrics") == [1, 1, 1]
         for agent in made.agents.values():
             assert agent.stop() == 0
-        account(tmp_path, made=boots).hold(lost=hit)
+        hold_both(made, boots=boots, lost=hit, unheard=1)  # the torn tail's batch
 
 
 PROXY = """\
@@ -208,7 +209,7 @@ async def test_03_a_proxys_refusal_is_not_the_collectors(tmp_path):
             assert agent.stop() == 0
 
         assert "not by the collector" in agent.log.read_text()
-        account(tmp_path, made={boot: 100}).hold()
+        hold_both(made, boots={boot: 100})
 
 
 async def test_04_a_poison_batch_blocks_nobody(tmp_path):
@@ -239,7 +240,7 @@ async def test_04_a_poison_batch_blocks_nobody(tmp_path):
         stored = {entry.seq for entry in journal(tmp_path) if entry.boot == boot}
         assert stored == {*range(1, 81)} - poison
         assert "$.batches[0].samples[0].duration: expected float >= 0.0" in agent.log.read_text()
-        account(tmp_path).hold(set_aside=4)
+        hold_both(made, set_aside=4)
 
 
 async def test_05_samples_of_one_series_stay_apart(tmp_path):
@@ -264,7 +265,7 @@ async def test_05_samples_of_one_series_stay_apart(tmp_path):
 
         entries = [entry for entry in journal(tmp_path) if entry.boot == boot]
         assert [len(set(entry.times)) for entry in entries] == [60] * 20
-        held = account(tmp_path).hold()
+        held = hold_both(made)
         assert rolled_up(tmp_path) == held.attempts
 
 
@@ -309,7 +310,7 @@ async def test_06_acknowledgements_count_batches_and_nothing_else(tmp_path):
             print(f"{len(taken)} batches among {beats} heartbeats")
             assert min(beats, len(taken)) >= 5
             assert made.series("thongsuot_ingest_duplicates_total", "/metrics") == [0]
-            account(tmp_path).hold()
+            hold_both(made)
 
 
 @pytest.mark.slow
@@ -354,4 +355,4 @@ async def test_08_what_is_sent_again_is_known_again(tmp_path):
             print(f"seen again: {again:g} after lost answers, {after - again:g} of the image's 200")
             assert again >= 6
             assert 0 < after - again <= 200
-            account(tmp_path).hold()
+            hold_both(made)

@@ -20,7 +20,8 @@ from agent.wire import Stamp
 from tests.collector.ingest import pushes
 from tests.e2e.paging import all_closed, incidents, paging, quiet
 from tests.e2e.province import AGENT, Province, province
-from tests.reliability.accounts import account, journal
+from tests.reliability.accounts import journal
+from tests.reliability.ledgers import hold_both
 from tests.reliability.past import failed, leave_behind
 from tests.reliability.road import road
 from tests.reliability.trials import OTHER, SITE, THIRD, agent_of_clock, drained, rollups
@@ -81,7 +82,7 @@ async def test_07_what_is_live_counts_while_history_arrives(tmp_path):
             await drained(tmp_path, agent)
             assert made.check_up(SITE) == 1
             assert await asyncio.to_thread(agent.stop) == 0
-            account(tmp_path).hold()
+            hold_both(made)
 
 
 @pytest.mark.real
@@ -115,7 +116,7 @@ async def test_09_history_calls_nobody(tmp_path):
             assert sum(sample.failure is not None for sample in samples) >= 4, "the fault is known"
             calls = [(call.annotations["cause"], call.status) for call in incidents(pager)]
             assert calls == [("site_silent", "firing"), ("site_silent", "resolved")]
-            account(tmp_path).hold()
+            hold_both(made)
 
 
 async def test_10_history_is_written_where_it_belongs(tmp_path):
@@ -154,7 +155,7 @@ async def test_10_history_is_written_where_it_belongs(tmp_path):
         runs = {minute.at: minute.runs for minute in track.minutes if minute.at * 60 < begun - 60}
         assert len(runs) in {60, 61}
         assert {*list(runs.values())[1:-1]} == {12}, "twelve in each minute"
-        account(tmp_path).hold()
+        hold_both(made)
 
 
 @pytest.mark.slow
@@ -207,7 +208,7 @@ async def test_15_a_clock_ahead_poisons_nothing(tmp_path):
         made_up = [entry.quarantined for entry in journal(tmp_path) if entry.agent == THIRD]
         assert made_up == [[], [0], [], []]
         assert made.series("thongsuot_ingest_quarantined_samples_total", "/metrics") == [1]
-        account(tmp_path).hold()
+        hold_both(made)
 
 
 def one_sample(made: Province, seq: int, ahead_by: float, failure: str | None) -> bytes:
@@ -268,7 +269,7 @@ async def test_16_data_that_is_late_makes_nothing_flap(tmp_path):
             await until(lambda: all_closed(pager), seconds=10, what="the page closed")
             calls = [(call.annotations["cause"], call.status) for call in incidents(pager)]
             assert calls == [("check_down", "firing"), ("check_down", "resolved")]
-            account(tmp_path).hold()
+            hold_both(made)
 
 
 async def quiet_while(seconds, look):
@@ -307,4 +308,4 @@ async def test_17_every_page_gets_its_close(tmp_path):
 
             assert all_closed(pager)
             assert len(incidents(pager)) == 4, "two pages, two closes"
-            account(tmp_path).hold()
+            hold_both(made)

@@ -7,7 +7,6 @@ with the account of all that was measured.
 import asyncio
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from contextlib import asynccontextmanager, contextmanager
@@ -17,12 +16,13 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from agent.clock import read_stamp
 from agent.config import SpoolLimits
 from tests.e2e.paging import quiet
 from tests.e2e.province import More, province
 from tests.programs import root
 from tests.reliability.accounts import account, journal
+from tests.reliability.clocks import machine
+from tests.reliability.ledgers import hold_both
 from tests.reliability.past import leave_behind
 from tests.reliability.road import road
 from tests.reliability.trials import SITE, drained
@@ -100,7 +100,7 @@ async def test_11_nothing_missed_is_made_up_for(tmp_path):
         tally = journal(tmp_path)[-1].batch.tally
         print(f"said to be missed: {tally}")
         assert tally.stalled >= 4 * TARGETS
-        account(tmp_path).hold()
+        hold_both(made)
 
 
 @contextmanager
@@ -154,7 +154,7 @@ async def test_12_what_cannot_be_kept_is_not_taken(tmp_path):
 
             assert acknowledged(way.passed) >= {(past, seq) for seq in range(1, 301)}
             assert "HTTP 503, busy: the journal cannot be written" in agent.log.read_text()
-            account(tmp_path).hold()
+            hold_both(made)
 
 
 def fill(path: Path) -> None:
@@ -241,21 +241,7 @@ async def test_13_a_backlog_is_bounded_told_and_disturbs_nothing(tmp_path):
             assert len(times) >= 8
             assert max(gaps) < 1.5
             assert dropped[0] > 50
-            account(tmp_path, made={past: 400}).hold(lost=int(dropped[0]))
-
-
-def machine(folder: Path, uptime: float) -> list[str]:
-    """Return the command of an agent on a machine that was started so many seconds ago."""
-    name = folder / f"machine-{uptime:g}"
-    name.write_text(f"{int(uptime):032x}\n")
-    offset = round(uptime - read_stamp().mono_ns / 1e9)
-    code = (
-        "from pathlib import Path; from agent import clock;"
-        f"clock.BOOT_ID = Path({str(name)!r});"
-        "from agent.__main__ import main; main()"
-    )
-    clocks = ["--boottime", str(offset), "--monotonic", str(offset)]
-    return ["unshare", "--time", *clocks, sys.executable, "-c", code]
+            hold_both(made, boots={past: 400}, lost=int(dropped[0]))
 
 
 @pytest.mark.real
@@ -269,7 +255,9 @@ async def test_14_a_power_cut_during_an_outage_costs_nothing(tmp_path):
     root()
     with province(tmp_path, agents=()) as made:
         async with road(made.url) as way:
-            agent = made.add_agent(SITE, url=way.url, command=machine(tmp_path, 90_000))
+            agent = made.add_agent(
+                SITE, url=way.url, command=machine(tmp_path, 90_000, uptime=90_000)
+            )
             await made.ready()
             agent.start()
             await made.measured()
@@ -277,7 +265,7 @@ async def test_14_a_power_cut_during_an_outage_costs_nothing(tmp_path):
             await until(lambda: account(tmp_path).waiting >= 4, seconds=20, what="an outage")
             agent.kill()
             waited = account(tmp_path).waiting
-            again = machine(tmp_path, 30)
+            again = machine(tmp_path, 30, uptime=30)
             agent.command[: len(again)] = again
             agent.start()
             await until(lambda: account(tmp_path).waiting >= waited + 3, seconds=20)
@@ -296,4 +284,4 @@ async def test_14_a_power_cut_during_an_outage_costs_nothing(tmp_path):
             assert waited >= 4
             assert max(off) < 0.5
             assert all(entry.trusted for entry in entries)
-            account(tmp_path).hold()
+            hold_both(made)
