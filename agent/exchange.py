@@ -17,10 +17,11 @@ from agent.lines import Lines, Way
 from agent.policy import Outcome, Policy, judge, judge_failure
 from agent.probes.base import ProbeError
 from agent.spool import Pending, Spool
-from agent.wire import WIRE_VERSION, Ack, PowerState, Push, Ranges, Slot, Stamp
+from agent.wire import BACKLOG_PRIORITY, WIRE_VERSION, Ack, PowerState, Push, Ranges, Slot, Stamp
 
 PATH = "/api/v1/batches"
 HEADERS = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+BACKLOG_HEADERS = {**HEADERS, "Priority": BACKLOG_PRIORITY}
 NO_ANSWER = (aiohttp.ClientError, OSError, ProbeError)
 """What `Lines.request` raises: the line's fault, or this PC's."""
 
@@ -66,13 +67,20 @@ class Exchange:
         self._anchor = Anchor()
 
     async def over(
-        self, way: Way, pendings: list[Pending], seconds: float, bye: Bye = ""
+        self,
+        way: Way,
+        pendings: list[Pending],
+        seconds: float,
+        bye: Bye = "",
+        *,
+        backlog: bool = False,
     ) -> Outcome:
-        """Push over one line; its state says afterwards how it went."""
-        outcome = await self._push(way, pendings, seconds, bye)
+        """Push over one line; its state says afterwards how it went. `backlog` can wait."""
+        headers = BACKLOG_HEADERS if backlog else HEADERS
+        outcome = await self._push(way, pendings, seconds, bye, headers)
         if outcome.by_clock and self._lines.can_ignore_dates:
             # Our clock is wrong: this one report must get through, without a sample in it.
-            report = await self._push(way, [], seconds, bye, any_date=True)
+            report = await self._push(way, [], seconds, bye, headers, any_date=True)
             outcome = Outcome(Policy.RETRY, outcome.why, heard=report.heard)
         if not outcome.why:
             if way.failing:
@@ -93,13 +101,14 @@ class Exchange:
         pendings: list[Pending],
         seconds: float,
         bye: Bye,
+        headers: dict[str, str],
         *,
         any_date: bool = False,
     ) -> Outcome:
         had, sent, body = await asyncio.to_thread(self._pack, way, pendings, bye)
         try:
             reply = await self._lines.request(
-                way, "POST", PATH, headers=HEADERS, body=body, seconds=seconds, any_date=any_date
+                way, "POST", PATH, headers=headers, body=body, seconds=seconds, any_date=any_date
             )
         except NO_ANSWER as exc:
             return judge_failure(exc)

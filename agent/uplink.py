@@ -282,7 +282,8 @@ class Uplink:
         ways = self._lines.ordered() if hedged else self._lines.ordered()[:1]
         seconds = LIVE_SECONDS if hedged else BACKLOG_SECONDS
         for way in ways:
-            waiting.add(tasks.create_task(self._exchange.over(way, pendings, seconds, bye)))
+            sending = self._exchange.over(way, pendings, seconds, bye, backlog=not hedged)
+            waiting.add(tasks.create_task(sending))
             while waiting:
                 done, waiting = await asyncio.wait(
                     waiting,

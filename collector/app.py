@@ -7,17 +7,20 @@ logged and answered 503 `busy`: agents keep what they have and ask again.
 
 import asyncio
 import logging
+from contextlib import nullcontext
 from http import HTTPStatus
 
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from agent.wire import BACKLOG_PRIORITY
 from collector import wall
 from collector.centre import Centre
 from collector.config import CollectorConfig
 from collector.ingest.decode import check_size
 from collector.ingest.refused import Refused
+from collector.ingest.turns import Turns
 from collector.visitors import Address, address_of, may_come
 
 BODY_SECONDS = 60.0
@@ -61,6 +64,7 @@ class _Routes:
     def __init__(self, centre: Centre, config: CollectorConfig) -> None:
         self._centre = centre
         self._config = config
+        self._backlog = Turns()
 
     async def take_push(self, request: web.Request) -> web.Response:
         try:
@@ -68,7 +72,9 @@ class _Routes:
             body = await _read(request)
             encoding = request.headers.get("Content-Encoding", "").lower()
             address = str(_address(request, self._config) or "")
-            answer = await self._centre.receive(agent, body, encoding, address)
+            late = request.headers.get("Priority") == BACKLOG_PRIORITY
+            async with self._backlog.take(len(body)) if late else nullcontext():
+                answer = await self._centre.receive(agent, body, encoding, address)
         except Refused as refused:
             self._centre.own.refused.labels(refused.code).inc()
             raise

@@ -8,6 +8,7 @@ kept in tests/wire/golden and must decode for ever.
 from agent.wire.failure import Failure
 from agent.wire.path import ANSWERED, HERE, Hop, Path, Protocol, read_path, write_path
 from agent.wire.push import (
+    BACKLOG_PRIORITY,
     MAX_BATCH_SAMPLES,
     MAX_PUSH_BYTES,
     MAX_PUSH_INFLATED_BYTES,
@@ -27,6 +28,7 @@ from agent.wire.stream import STREAMS, Stream, StreamName
 
 __all__ = [
     "ANSWERED",
+    "BACKLOG_PRIORITY",
     "EVIDENCE",
     "HERE",
     "MAX_BATCH_SAMPLES",

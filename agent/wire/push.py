@@ -15,6 +15,8 @@ from agent.wire.slot import Slot
 MAX_BATCH_SAMPLES = 2_000
 MAX_PUSH_BYTES = 1 << 20
 MAX_PUSH_INFLATED_BYTES = 8 << 20
+BACKLOG_PRIORITY = "u=7"
+"""The header `Priority` (RFC 9218) of a push that can wait: its batches are history."""
 
 
 class Held(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -7,7 +7,7 @@ import pytest
 
 from agent import uplink as uplink_module
 from agent.spool import LIVE_BATCHES
-from agent.wire import PowerState, Slot
+from agent.wire import BACKLOG_PRIORITY, PowerState, Slot
 from tests.agent.batches import BOOT, MACHINE_BOOT, OLD_BOOT
 from tests.agent.centre import refusal, running_centre
 from tests.agent.spools import EVERYTHING, appended, opened
@@ -125,6 +125,12 @@ async def test_live_is_never_old_while_a_backlog_drains(tmp_path, monkeypatch):
             assert max(ages) < 2.0
             drained = [len(seen.keys) for seen in centre.seen if (OLD_BOOT, 1) not in seen.keys]
             assert max(drained) > 200, "pushes grow while the centre keeps up"
+            said = {
+                (OLD_BOOT, 1) in seen.keys: seen.headers.get("Priority")
+                for seen in centre.seen
+                if (OLD_BOOT, 1) in seen.keys or (BOOT, 1) in seen.keys
+            }
+            assert said == {True: BACKLOG_PRIORITY, False: None}, "which of them can wait"
 
 
 # The end

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from agent.config import decode_agent_config
-from agent.wire import MAX_PUSH_BYTES, MAX_PUSH_INFLATED_BYTES, Refusal
+from agent.wire import BACKLOG_PRIORITY, MAX_PUSH_BYTES, MAX_PUSH_INFLATED_BYTES, Refusal
 from collector.ingest.chain import verify
 from collector.ingest.writer import Writer
 from tests.collector.ingest.pushes import BOOT, batch, body, sample, zipped
@@ -266,6 +266,33 @@ async def test_no_answer_comes_before_the_disk_has_it(here, monkeypatch):
     await asyncio.gather(*waiting)
     assert len(await here.kept()) == sum(groups) == 8
     assert len(groups) <= 2
+
+
+async def test_backlog_waits_for_its_turn_and_what_is_live_does_not(here, monkeypatch):
+    """A second large push that can wait is not begun before the first has ended; a live one is."""
+    release, begun = asyncio.Event(), asyncio.Event()
+    commit, loop = Writer.commit, asyncio.get_running_loop()
+
+    def slow(self, group, now):
+        loop.call_soon_threadsafe(begun.set)
+        asyncio.run_coroutine_threadsafe(release.wait(), loop).result(5)
+        return commit(self, group, now)
+
+    monkeypatch.setattr(Writer, "commit", slow)
+    chance = random.Random(3)
+    big = [
+        sample(facts={str(n): chance.randbytes(1_000).hex() for n in range(64)}) for _ in range(2)
+    ]
+    late = here.headers() | {"Priority": BACKLOG_PRIORITY}
+    first = asyncio.create_task(here.send(zipped(batch(1, samples=big)), headers=late))
+    await begun.wait()
+    second = asyncio.create_task(here.send(zipped(batch(2, samples=big)), headers=late))
+    await asyncio.sleep(0.2)
+    live = asyncio.create_task(here.send(zipped(batch(3))))
+    await asyncio.sleep(0.2)
+    release.set()
+    assert [(await answer)[0] for answer in (first, second, live)] == [200] * 3
+    assert await here.kept() == [(AGENT, 1), (AGENT, 3), (AGENT, 2)]
 
 
 async def test_a_full_disk_is_told_and_costs_no_liveness(here):
