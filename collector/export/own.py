@@ -62,7 +62,9 @@ class Own:
             "journal_broken_entries", "Those of them that are not what was written, or missing."
         )
         self.journal_unread = self._gauge(
-            "journal_unread_entries", "Entries a reader of the journal has yet to take.", "reader"
+            "journal_unread_entries",
+            "Entries a reader of the journal has yet to take, or may have to take again.",
+            "reader",
         )
         self.journal_reader_lost = self._gauge(
             "journal_reader_lost_entries",
@@ -139,7 +141,7 @@ class Own:
         )
         self.remote_lost = self._gauge(
             "remote_write_lost_batches",
-            "Batches that the journal removed before they were sent.",
+            "Batches that the journal removed before they were sent and safe.",
             "receiver",
         )
         self.remote_pending = self._gauge(

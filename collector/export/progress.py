@@ -4,16 +4,23 @@ The live lane goes ahead: it takes what is young out of the newest entries, and 
 to the backlog lane, which pays in the journal's order. What is owed is a row of spans: of the
 entries `first` to `last`, all samples whose time lies before `before`. The bound moves each 10 s,
 so a day of backlog that came in beside live samples is some thousand spans at most.
+
+What a receiver has taken is not safe at once: it acknowledges before its disk has it. So what was
+taken lately is remembered, and becomes owed again where the receiver may have lost it.
 """
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
+from agent.wire import Ranges
+
 NOTHING = -math.inf
 EVERYTHING = math.inf
+TAKEN_STEP_SECONDS = 5.0
+"""What was taken within one such step is remembered as one."""
 
 
 class Owed(Struct, frozen=True):
@@ -24,29 +31,51 @@ class Owed(Struct, frozen=True):
     before: float
 
 
+class Taken(Struct):
+    """Of these entries a lane's samples were acknowledged, the last of them at this time."""
+
+    lane: str
+    first: int
+    last: int
+    at: float
+
+
 class Saving(Struct, frozen=True):
     """What brings the rows on disk up to date."""
 
     seen: int
     owed_from: int
     """Spans that begin before this are paid."""
+    changed_from: float
+    """`spans` has all that end here or later, and the first: those on disk are no longer right."""
     spans: list[Owed]
-    """New ones, and those that another one on disk has become."""
+    taken: list[tuple[int, int]]
+    """All entries that were taken lately, first and last."""
+    done: int
 
 
 class Progress:
-    """How far a receiver's two lanes have come. Spans ascend and never overlap."""
+    """How far a receiver's two lanes have come. Spans ascend and never overlap.
 
-    def __init__(self, seen: int = 0, owed: Iterable[Owed] = ()) -> None:
+    `taken`: what was taken shortly before an earlier run ended, first and last.
+    """
+
+    def __init__(
+        self, seen: int = 0, owed: Iterable[Owed] = (), taken: Iterable[tuple[int, int]] = ()
+    ) -> None:
         self.seen = seen
         """The live lane is done with everything up to this entry."""
         self.owed = deque(owed)
+        self._taken = [Taken("", first, last, -math.inf) for first, last in taken]
         self._unsaved_from = math.inf
 
     @property
     def done(self) -> int:
         """Up to this entry nothing will be read again."""
-        return self.owed[0].first - 1 if self.owed else self.seen
+        firsts = [taken.first for taken in self._taken]
+        if self.owed:
+            firsts.append(self.owed[0].first)
+        return min(firsts, default=self.seen + 1) - 1
 
     @property
     def pending(self) -> int:
@@ -69,16 +98,70 @@ class Progress:
         self.owed.append(Owed(first, upto, owed_before))
         self._unsaved_from = min(self._unsaved_from, first)
 
-    def pay(self, upto: int) -> None:
-        """Hear that the backlog lane is done up to an entry."""
+    def pay(self, first: int, upto: int, before: float) -> None:
+        """Hear that of these entries the backlog lane is done with the samples before a time."""
+        kept: list[Owed] = []
         while self.owed and self.owed[0].first <= upto:
             span = self.owed.popleft()
-            if span.last > upto:
-                self.owed.appendleft(Owed(upto + 1, span.last, span.before))
+            # A later bound: it became owed again while it was on its way.
+            kept.extend((span,) if span.before > before else _without(span, first, upto))
+        self.owed.extendleft(reversed(kept))
+        if len(kept) > 1 or (kept and kept[0].first <= upto):
+            self._unsaved_from = min(self._unsaved_from, kept[0].first)
+
+    def take(self, lane: str, first: int, last: int, at: float) -> None:
+        """Hear that a lane's samples of these entries were acknowledged."""
+        newest = next((taken for taken in reversed(self._taken) if taken.lane == lane), None)
+        if (
+            newest is not None
+            and newest.at // TAKEN_STEP_SECONDS == at // TAKEN_STEP_SECONDS
+            and newest.first <= first <= newest.last + 1
+        ):
+            newest.last, newest.at = max(newest.last, last), at
+        else:
+            self._taken.append(Taken(lane, first, last, at))
+
+    def owe_again(self, lane: str, since: float) -> int:
+        """Owe what a lane has had taken since then; return how many entries that is.
+
+        To be called between two loads of that lane. What an earlier run had belongs to each lane.
+        """
+        again = Ranges()
+        for taken in self._taken:
+            if _is_of(taken, lane, since):
+                again.add(taken.first, taken.last)
+        self._taken = [taken for taken in self._taken if not _is_of(taken, lane, since)]
+        for first, last in again:
+            self._owe(first, last)
+        return again.total
+
+    def forget_taken(self, before: float) -> None:
+        """Hear that what was taken before then is safe."""
+        self._taken = [taken for taken in self._taken if taken.at >= before]
+
+    def _owe(self, first: int, last: int) -> None:
+        """Owe all samples of these entries, whatever of them was owed already."""
+        below = [span for span in self.owed if span.first < first]
+        above = [span for span in self.owed if span.last > last]
+        below = [Owed(span.first, min(span.last, first - 1), span.before) for span in below]
+        above = [Owed(max(span.first, last + 1), span.last, span.before) for span in above]
+        self._unsaved_from = min(self._unsaved_from, first, *(one.first for one in below[-1:]))
+        if below and below[-1].last == first - 1 and below[-1].before == EVERYTHING:
+            first = below.pop().first
+        if above and above[0].first == last + 1 and above[0].before == EVERYTHING:
+            last = above.pop(0).last
+        self.owed = deque([*below, Owed(first, last, EVERYTHING), *above])
 
     def go_back(self, newest: int) -> None:
         """Hear that the journal was put back from a backup: what comes after this is new."""
-        self.seen = min(self.seen, newest)
+        if newest >= self.seen:
+            return
+        self.seen = newest
+        self._taken = [
+            Taken(one.lane, one.first, min(one.last, newest), one.at)
+            for one in self._taken
+            if one.first <= newest
+        ]
         while self.owed and self.owed[-1].last > newest:
             span = self.owed.pop()
             if span.first <= newest:
@@ -89,12 +172,24 @@ class Progress:
     def unsaved(self) -> Saving:
         """Return what changed since the last call, to be kept."""
         found, self._unsaved_from = self._unsaved_from, math.inf
-        changed = [span for span in self.owed if span.first >= found]
+        changed = [span for span in self.owed if span.last >= found]
         if self.owed and (not changed or changed[0] is not self.owed[0]):
             changed.append(self.owed[0])
-        return Saving(self.seen, self.done + 1, changed)
+        owed_from = self.owed[0].first if self.owed else self.seen + 1
+        taken = Ranges((one.first, one.last) for one in self._taken)
+        return Saving(self.seen, owed_from, found, changed, list(taken), self.done)
 
     def not_saved(self, saving: Saving) -> None:
         """Hear that this could not be kept: it comes again."""
-        first = min((span.first for span in saving.spans), default=math.inf)
-        self._unsaved_from = min(self._unsaved_from, first)
+        self._unsaved_from = min(self._unsaved_from, saving.changed_from)
+
+
+def _without(span: Owed, first: int, last: int) -> Iterator[Owed]:
+    if span.first < first:
+        yield Owed(span.first, min(span.last, first - 1), span.before)
+    if span.last > last:
+        yield Owed(max(span.first, last + 1), span.last, span.before)
+
+
+def _is_of(taken: Taken, lane: str, since: float) -> bool:
+    return taken.lane in {lane, ""} and taken.at >= since

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from collector.database import open_database
+from collector.export.doubt import Starts
 from collector.export.progress import Owed, Progress, Saving
 from collector.export.write_request import Points, read_labels
 
@@ -22,6 +23,13 @@ CREATE TABLE IF NOT EXISTS owed (
     first INTEGER PRIMARY KEY,
     last INTEGER NOT NULL,
     before REAL NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS taken (first INTEGER PRIMARY KEY, last INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS starts (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    began REAL NOT NULL,
+    noted REAL NOT NULL,
+    again_at REAL NOT NULL
 ) STRICT;
 """
 MAX_DEAD_BYTES = 32 << 20
@@ -40,19 +48,33 @@ class ProgressFile:
         with self._one_at_a_time:
             row = self._database.execute("SELECT id FROM seen").fetchone()
             owed = self._database.execute("SELECT first, last, before FROM owed ORDER BY first")
-            return Progress(row[0], [Owed(*span) for span in owed]) if row else None
+            taken = self._database.execute("SELECT first, last FROM taken ORDER BY first")
+            return Progress(row[0], [Owed(*span) for span in owed], taken) if row else None
 
-    def save(self, saving: Saving) -> None:
+    def read_starts(self) -> Starts | None:
+        """Return how our starts followed each other."""
+        with self._one_at_a_time:
+            row = self._database.execute("SELECT began, noted, again_at FROM starts").fetchone()
+            return Starts(*row) if row else None
+
+    def save(self, saving: Saving, starts: Starts) -> None:
         """Keep it."""
         with self._one_at_a_time, self._database.transaction():
             self._database.execute("INSERT OR REPLACE INTO seen VALUES (1, ?)", (saving.seen,))
             self._database.execute(
-                "DELETE FROM owed WHERE first < ? OR first > ?", (saving.owed_from, saving.seen)
+                "DELETE FROM owed WHERE first < ? OR first > ? OR last >= ?",
+                (saving.owed_from, saving.seen, saving.changed_from),
             )
             self._database.executemany(
                 "INSERT OR REPLACE INTO owed VALUES (?, ?, ?)",
                 [(span.first, span.last, span.before) for span in saving.spans],
             )
+            self._database.execute(
+                "INSERT OR REPLACE INTO starts VALUES (1, ?, ?, ?)",
+                (starts.began, starts.noted, starts.again_at),
+            )
+            self._database.execute("DELETE FROM taken")
+            self._database.executemany("INSERT INTO taken VALUES (?, ?)", saving.taken)
 
     def close(self) -> None:
         """Close the file."""

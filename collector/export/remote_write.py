@@ -5,6 +5,7 @@ as it comes in and waits for nothing. *Backlog* pays what live has left owed, in
 and at a limited rate. The journal is the only buffer: a receiver that is away for long costs neither
 memory nor, when it is back, the first place of what happens now. How far each lane has come is kept
 after each load, so a kill sends at most one load of each again: the same samples, the same times.
+So is what the receiver took in the last minute whenever it may have lost it (collector.export.doubt).
 """
 
 import asyncio
@@ -12,22 +13,22 @@ import contextlib
 import logging
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Protocol
 
-import aiohttp
-
-from agent import VERSION
+from collector.export.doubt import Doubts
 from collector.export.gate import LIVE_SECONDS, Gate
 from collector.export.own import Own
-from collector.export.parts import STICKS_SECONDS, Answer, Health, Load, Part
+from collector.export.parts import STICKS_SECONDS, Health, Load, Part
 from collector.export.picking import Lane, Pick, Rows
+from collector.export.posting import Posting
 from collector.export.progress import EVERYTHING, NOTHING, Progress
 from collector.export.receivers import Receiver
 from collector.export.remote_store import DeadLetterFile, ProgressFile, dead_letters
-from collector.export.shown import Shown
+from collector.export.shown import Ended, Shown
+from collector.export.telling import Telling
 from collector.ingest.clock import MAX_AHEAD_SECONDS
 from collector.ingest.entries import Entry
 from collector.ingest.writer import Reader
@@ -44,16 +45,12 @@ LIVE_PATIENCE_SECONDS, BACKLOG_PATIENCE_SECONDS = 10.0, STICKS_SECONDS
 LIVE_RETRY_SECONDS, BACKLOG_RETRY_SECONDS = 5.0, 30.0
 """The longest time between two tries: a receiver that is back is soon told how things are now."""
 RETRY_SECONDS = 10.0
-ANSWER_SECONDS = 15.0
 SEEN_LATELY_SECONDS = 300.0
 """So long a receiver shows a value that nothing followed."""
-_SAID_BYTES = 400
-HEADERS = {
-    "Content-Type": "application/x-protobuf",
-    "Content-Encoding": "snappy",
-    "X-Prometheus-Remote-Write-Version": "0.1.0",
-    "User-Agent": f"thongsuot-collector/{VERSION}",
-}
+PAUSED_SECONDS = 5.0
+"""A connection that was not used for so long may be closed by anybody. The live one tells of a
+restart then; it is never idle unless nothing is measured."""
+LANES: tuple[Lane, ...] = ("live", "backlog")
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +94,7 @@ class RemoteWrite:
         self.receiver = receiver
         self._journal = journal
         self._fleet = fleet
-        self._own = own
+        self._telling = Telling(receiver.name, own)
         self._wall = wall
         self._gate = Gate(receiver.window_seconds)
         self._tls = receiver.tls() if receiver.url.startswith("https") else None
@@ -111,9 +108,10 @@ class RemoteWrite:
         self._health = Health()
         self._rows = Rows({})
         self._inventory: object = None
-        self._shown: dict[Lane, Shown] = {"live": Shown(), "backlog": Shown()}
-        self._oldest: dict[str, float] = {}
-        self._failing: dict[str, str] = {}
+        self._doubts = Doubts(LANES)
+        self._shown: dict[Lane, Shown] = {lane: Shown() for lane in LANES}
+        self._marked: deque[tuple[float, Ended]] = deque()
+        """What live marked as ended in the last minute, and when that was taken."""
         self._next_at = 0.0
         self._unheard = False
         """Whether the live lane waits for a receiver that does not answer."""
@@ -121,8 +119,11 @@ class RemoteWrite:
     async def run(self, stopping: asyncio.Event) -> None:
         """Send until told to stop. Trouble is waited out: it is logged, and nothing is lost by it."""
         self._stopping = stopping
-        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-        async with aiohttp.ClientSession(timeout=timeout) as self._session:
+        async with contextlib.AsyncExitStack() as stack:
+            self._postings = {
+                lane: await stack.enter_async_context(Posting(self.receiver, self._tls, self._wall))
+                for lane in LANES
+            }
             await self._keep_at("start", self._start)
             async with asyncio.TaskGroup() as lanes:
                 lanes.create_task(self._keep_at("live", self._live))
@@ -134,25 +135,22 @@ class RemoteWrite:
 
     def tell(self) -> None:
         """Bring the gauges up to date."""
-        progress, name = self._progress, self.receiver.name
-        pending = {
-            "live": max(self._journal.newest_id - progress.seen, 0),
-            "backlog": progress.pending,
-        }
-        if reader := self._journal.readers.get(self._reader):
-            self._own.remote_lost.labels(name).set(reader.lost)
-        for lane, batches in pending.items():
-            self._own.remote_pending.labels(name, lane).set(batches)
-            if batches and lane in self._oldest:
-                self._own.remote_oldest.labels(name, lane).set(self._oldest[lane])
-            else:
-                with contextlib.suppress(KeyError):
-                    self._own.remote_oldest.remove(name, lane)
+        reader = self._journal.readers.get(self._reader)
+        self._telling.waiting(
+            {
+                "live": max(self._journal.newest_id - self._progress.seen, 0),
+                "backlog": self._progress.pending,
+            },
+            reader.lost if reader else 0,
+        )
 
     async def _start(self) -> float:
         progress = await asyncio.to_thread(self._file.read)
         if progress is None:  # a new receiver gets what it takes of the past, as backlog
             progress = Progress(await self._journal.before(self._gate.oldest(self._wall())))
+        else:
+            starts = await asyncio.to_thread(self._file.read_starts)
+            self._doubts.started(asyncio.get_running_loop().time(), self._wall(), starts)
         progress.go_back(self._newest_at_start)
         await self._journal.register(self._reader, progress.done)
         self._progress = progress
@@ -167,6 +165,7 @@ class RemoteWrite:
     async def _live(self) -> float:
         """Send what is young; return the seconds until there may be more."""
         self._see_inventory()
+        self._doubt("live")
         progress, now = self._progress, self._wall()
         live_from = self._gate.live_from(now)
         if self._journal.newest_id - progress.seen > READ_AT_ONCE:
@@ -174,7 +173,7 @@ class RemoteWrite:
             upto = await self._journal.before(live_from - MAX_AHEAD_SECONDS)
             progress.see(upto, EVERYTHING)
         pick = self._pick("live", live_from, now)
-        newest, upto = self._journal.newest_id, progress.seen
+        newest, upto, first = self._journal.newest_id, progress.seen, progress.seen + 1
         while upto < newest and pick.points < LIVE_LOAD_POINTS:
             upto = await self._read(pick, upto, newest)
         pick.end(self._shown["live"].gone(self._fleet, now))
@@ -183,21 +182,23 @@ class RemoteWrite:
             if upto == progress.seen:
                 return LOOK_SECONDS
         load = Load(pick.load(), patience=LIVE_PATIENCE_SECONDS, slowest=LIVE_RETRY_SECONDS)
-        self._oldest["live"] = min(pick.oldest, now)
+        self._telling.oldest["live"] = min(pick.oldest, now)
         if await self._send(load, "live", now + LIVE_SECONDS):
             progress.see(upto, live_from if pick.left else NOTHING)
+            self._taken("live", first, upto, pick)
         else:  # no longer live; the backlog lane sends the same samples again
             for ended in pick.ended:
                 self._shown["live"].restore(ended)
             if self._stopping.is_set():
                 return 0.0
             progress.see(upto, EVERYTHING)
-        self._withhold(pick)
+        self._telling.withheld(pick)
         await self._save()
         return 0.0 if upto < self._journal.newest_id else LOOK_SECONDS
 
     async def _backlog(self) -> float:
         """Send some of what is owed; return the seconds until there may be more."""
+        self._doubt("backlog")
         progress, now = self._progress, self._wall()
         if not progress.owed:
             return LOOK_SECONDS
@@ -214,11 +215,12 @@ class RemoteWrite:
             load = Load(
                 pick.load(), patience=BACKLOG_PATIENCE_SECONDS, slowest=BACKLOG_RETRY_SECONDS
             )
-            self._oldest["backlog"] = pick.oldest
+            self._telling.oldest["backlog"] = pick.oldest
             if not await self._send(load, "backlog", deadline):
                 return 0.0
-        progress.pay(upto)
-        self._withhold(pick)
+        progress.pay(span.first, upto, span.before)
+        self._taken("backlog", span.first, upto, pick)
+        self._telling.withheld(pick)
         await self._save()
         # Reading is work too, and live samples are read by the same threads.
         return 0.0 if pick.points else min(time.monotonic() - began, LOOK_SECONDS)
@@ -234,6 +236,30 @@ class RemoteWrite:
                 pick.take(entry)
         return min(entries[-1].id if entries else after + READ_AT_ONCE, last)
 
+    def _taken(self, lane: Lane, first: int, upto: int, pick: Pick) -> None:
+        """Remember what was acknowledged of these entries until it is safe."""
+        now, safe = asyncio.get_running_loop().time(), self._doubts.safe_before()
+        self._progress.forget_taken(safe)
+        if pick.points and first <= upto:
+            self._progress.take(lane, first, upto, now)
+        if lane == "live":
+            self._marked.extend((now, ended) for ended in pick.ended)
+        while self._marked and self._marked[0][0] < max(safe, now - SEEN_LATELY_SECONDS):
+            self._marked.popleft()
+
+    def _doubt(self, lane: Lane) -> None:
+        """Owe again what the receiver may have lost."""
+        since = self._doubts.due(lane, asyncio.get_running_loop().time())
+        if since is None:
+            return
+        batches = self._progress.owe_again(lane, since)
+        if lane == "live":
+            for at, ended in self._marked:
+                if at >= since:
+                    self._shown["live"].restore(ended)
+            self._marked.clear()
+        self._telling.again(lane, batches)
+
     async def _send(self, load: Load, lane: Lane, deadline: float) -> bool:
         """Send a load whole; False when it has to be looked at anew, by then or by the wall clock."""
         loop = asyncio.get_running_loop()
@@ -248,10 +274,13 @@ class RemoteWrite:
                     await self._sleep(LOOK_SECONDS)
                     continue
                 await self._pace(part.points)
-            answer = await self._post(part.body)
+            posting = self._postings[lane]
+            answer = await posting.post(part.body)
+            cut = posting.cut and (lane == "live" or posting.idle < PAUSED_SECONDS)
+            self._doubts.heard(answer, loop.time(), cut=cut)
             if lane == "live":
                 self._unheard = answer.code == 0
-            self._note(lane, answer, part)
+            self._telling.answered(lane, answer, part)
             wait, dead = load.answered(answer, self._health, loop.time())
             if dead is not None:
                 await self._bury(dead, lane)
@@ -264,64 +293,16 @@ class RemoteWrite:
         await self._sleep(self._next_at - now)
         self._next_at = max(now, self._next_at) + points / self.receiver.samples_per_second
 
-    async def _post(self, body: bytes) -> Answer:
-        try:
-            headers = {**HEADERS, **self.receiver.authorization()}
-            async with self._session.post(
-                self.receiver.url,
-                data=body,
-                headers=headers,
-                ssl=self._tls or True,
-                allow_redirects=False,
-            ) as answer:
-                said = (await answer.content.read(_SAID_BYTES)).decode("utf-8", "replace")
-                told = answer.headers.get("Retry-After", "")
-                return Answer(answer.status, " ".join(said.split()), _seconds(told, self._wall()))
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as exc:
-            return Answer(0, str(exc) or type(exc).__name__)
-
-    def _note(self, lane: Lane, answer: Answer, part: Part) -> None:
-        name = self.receiver.name
-        self._own.remote_requests.labels(name, str(answer.code)).inc()
-        if answer.verdict == "taken":
-            self._own.remote_sent.labels(name, lane).inc(part.points)
-            if self._failing.pop(lane, None):
-                log.warning("remote write goes on receiver=%s lane=%s", name, lane)
-        elif lane not in self._failing:  # the first of a streak
-            self._failing[lane] = answer.said
-            log.warning(
-                "remote write is not taken receiver=%s lane=%s code=%d said=%s",
-                name,
-                lane,
-                answer.code,
-                answer.said,
-            )
-
     async def _bury(self, part: Part, lane: Lane) -> None:
         answer, name = part.last, self.receiver.name
         letters = dead_letters(
             part.series, at=self._wall(), lane=lane, code=answer.code, said=answer.said
         )
-        self._own.remote_dead.labels(name, str(answer.code)).inc(part.points)
+        self._telling.buried(part)
         try:
             await asyncio.to_thread(self._dead.write, letters)
         except OSError as exc:
             log.error("dead letters cannot be written receiver=%s error=%s", name, exc)  # noqa: TRY400 - the journal has them
-
-    def _withhold(self, pick: Pick) -> None:
-        name = self.receiver.name
-        for reason, points in pick.withheld.items():
-            self._own.remote_withheld.labels(name, reason).inc(points)
-        if pick.too_old:
-            first, last = pick.too_old
-            log.warning(
-                "too old for the receiver, see thongsuot-collector export openmetrics"
-                " receiver=%s samples=%d from=%.0f to=%.0f",
-                name,
-                pick.withheld["too_old"],
-                first,
-                last,
-            )
 
     def _see_inventory(self) -> None:
         if self._inventory is not self._fleet.inventory:
@@ -331,12 +312,13 @@ class RemoteWrite:
     async def _save(self) -> None:
         async with self._saving:
             saving = self._progress.unsaved()
+            starts = self._doubts.starts(asyncio.get_running_loop().time(), self._wall())
             try:
-                await asyncio.to_thread(self._file.save, saving)
+                await asyncio.to_thread(self._file.save, saving, starts)
             except BaseException:
                 self._progress.not_saved(saving)
                 raise
-            self._journal.advance(self._reader, saving.owed_from - 1)
+            self._journal.advance(self._reader, saving.done)
 
     async def _keep_at(self, lane: str, step: Callable[[], Awaitable[float]]) -> None:
         """Step on and on; a negative pause ends it."""
@@ -368,13 +350,3 @@ class RemoteWrite:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
-
-
-def _seconds(retry_after: str, now: float) -> float | None:
-    """Return what a Retry-After asks for: seconds or a date."""
-    if retry_after.isdigit():
-        return float(retry_after)
-    try:
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - now)
-    except ValueError:
-        return None

@@ -50,8 +50,8 @@ async def test_a_measurement_is_on_the_page_or_sent_never_both(receiver, tmp_pat
     assert receiver.times(agent=AGENT, check=series.check, instance=series.target)
 
 
-async def test_a_restarted_collector_sends_nothing_twice(receiver, tmp_path):
-    """Where it stood is known, and what came in meanwhile is sent."""
+async def test_a_restarted_collector_goes_on_where_it_stood(receiver, tmp_path):
+    """What the receiver took last is sent again as it was, and what came in meanwhile."""
     for seq in (1, 2):
         async with served(tmp_path, more=configured(receiver.url)) as here:
             series = here.centre.fleet.inventory.series_of_agent[AGENT][0]
@@ -63,5 +63,4 @@ async def test_a_restarted_collector_sends_nothing_twice(receiver, tmp_path):
                 sent=stamp,
             )
             await until(lambda seq=seq: len(receiver.times()) == seq)
-    assert len(receiver.requests) == 2
     assert receiver.conflicts == []

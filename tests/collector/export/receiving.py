@@ -34,6 +34,8 @@ class FakeReceiver:
         self.answer: Callable[[Sent], Answer] = lambda _: (204, "")
         self.lose_answers = 0
         """So many requests are taken, and the connection cut instead of an answer."""
+        self.cut = False
+        """Whether it closes the connection after each answer without a word."""
         self.hang = False
         self.requests: list[tuple[float, int, bytes, dict[str, str]]] = []
         """When, the code, the body, the headers."""
@@ -54,7 +56,13 @@ class FakeReceiver:
             self.lose_answers -= 1
             assert request.transport
             request.transport.abort()
-        return web.Response(status=code, text=said or None, headers=more[0] if more else None)
+        response = web.Response(status=code, text=said or None, headers=more[0] if more else None)
+        if self.cut:
+            assert request.transport
+            await response.prepare(request)
+            await response.write_eof()
+            request.transport.close()
+        return response
 
     def _store(self, series: Sent) -> None:
         for labels, samples in series:

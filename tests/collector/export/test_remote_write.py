@@ -4,7 +4,7 @@ import time
 import pytest
 
 from agent.wire import EVIDENCE, Failure
-from collector.export import parts, remote_store, remote_write
+from collector.export import doubt, parts, remote_store, remote_write
 from collector.inventory.model import Series
 from tests.collector.a_province import YPHU, a_sample
 from tests.collector.export.receiving import GATEWAY, HOUR, a_sender, receiving
@@ -69,16 +69,71 @@ async def test_a_sample_arrives_with_its_own_time(receiver, sender):
     assert headers["User-Agent"].startswith("thongsuot-collector/")
 
 
-async def test_what_was_sent_is_not_sent_again_after_a_restart(receiver, sender):
-    """A restart goes on where the last request was taken."""
+async def test_after_a_restart_only_the_last_minute_is_sent_again(receiver, sender, monkeypatch):
+    """The receiver may have been restarted meanwhile; what it took earlier is on its disk."""
+    monkeypatch.setattr(doubt, "SAFE_SECONDS", 0.3)
     async with sender.sending():
         await sender.keep(3.0)
-        await until(receiver.times)
-    async with sender.sending():
-        (at,) = await sender.keep(1.0)
+        (first,) = await until(receiver.times)
+        taken_at = time.monotonic()
+        await until(lambda: time.monotonic() > taken_at + 0.4)
+        (second,) = await sender.keep(2.0)
         await until(lambda: len(receiver.times()) == 2)
-    assert len(receiver.requests) == 2
-    assert receiver.times()[1] == at
+    receiver.stored.clear()
+    async with sender.sending():
+        (third,) = await sender.keep(1.0)
+        await until(lambda: len(receiver.times()) == 2)
+        await until(lambda: sender.counted("pending_batches")["fake", "backlog"] == 0)
+    assert receiver.times() == [second, third]
+    assert first not in receiver.times()
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("noticed", [True, False], ids=["while away", "between two requests"])
+async def test_what_a_receiver_lost_when_it_died_is_sent_again(tmp_path, noticed):
+    """It had acknowledged it. With the same times, beside what is live, and retention waits for it."""
+    port = free_port()
+    async with a_sender(tmp_path, f"http://127.0.0.1:{port}/api/v1/write") as sender:
+        async with sender.sending():
+            async with receiving(port) as receiver:
+                wanted = await sender.keep(100.0, heard=False)
+                wanted += await sender.keep(3.0, 2.0)
+                await until(lambda: len(receiver.times()) == 3)
+            if noticed:
+                wanted += await sender.keep(1.0)
+                await until(lambda: sender.counted("requests_total").get(("fake", "0")))
+            async with receiving(port) as receiver:
+                wanted += await sender.keep(0.5)
+                await until(lambda: len(receiver.times()) == len(wanted))
+                assert receiver.times() == sorted(wanted)
+                await until(lambda: sender.counted("pending_batches")["fake", "backlog"] == 0)
+                assert len(receiver.requests) <= 4
+        assert sender.journal.readers["remote_write/fake"].done == 0
+        assert ("fake", "0") in sender.counted("requests_total") or not noticed
+
+
+async def test_a_connection_that_was_to_be_closed_is_no_sign(receiver, sender):
+    """VictoriaMetrics says so each two minutes: nothing is sent again for it."""
+    receiver.answer = lambda _: (204, "", {"Connection": "close"})
+    async with sender.sending():
+        for number in range(1, 4):
+            await sender.keep(0.1)
+            await until(lambda number=number: len(receiver.times()) == number)
+        await until(lambda: sender.counted("pending_batches")["fake", "live"] == 0)
+        assert sender.counted("pending_batches")["fake", "backlog"] == 0
+    assert len(receiver.requests) == 3
+
+
+async def test_a_receiver_that_cuts_each_connection_is_not_flooded(receiver, sender):
+    """Nothing tells that from a crash: but it is sent again ever less often."""
+    receiver.cut = True
+    async with sender.sending():
+        for number in range(1, 16):
+            await sender.keep(0.1)
+            await until(lambda number=number: len(receiver.times()) == number)
+        await until(lambda: sender.counted("pending_batches")["fake", "backlog"] == 0)
+    sent = [at for _, _, body, _ in receiver.requests for _, points in read(body) for at in points]
+    assert 30 < len(sent) < 3 * 30
 
 
 async def test_a_new_receiver_gets_what_it_takes_of_the_past(receiver, sender):
@@ -88,9 +143,22 @@ async def test_a_new_receiver_gets_what_it_takes_of_the_past(receiver, sender):
     wanted += await sender.keep(4 * HOUR, received=3 * HOUR, heard=False)
     async with sender.sending():
         await until(lambda: len(receiver.times()) == 2)
-        await until(lambda: sender.journal.readers["remote_write/fake"].done == 3)
+        await until(lambda: sender.counted("pending_batches")["fake", "backlog"] == 0)
+        assert sender.counted("samples_total") == {("fake", "backlog"): 4.0}
     assert receiver.times() == wanted
-    assert sender.counted("samples_total") == {("fake", "backlog"): 4.0}
+
+
+async def test_retention_waits_until_what_was_taken_is_safe(receiver, sender, monkeypatch):
+    """The journal keeps what may have to be sent again."""
+    monkeypatch.setattr(doubt, "SAFE_SECONDS", 0.5)
+    async with sender.sending():
+        await sender.keep(3.0)
+        await until(lambda: sender.counted("pending_batches")["fake", "live"] == 0)
+        assert sender.journal.readers["remote_write/fake"].done == 0
+        taken_at = time.monotonic()
+        await until(lambda: time.monotonic() > taken_at + 0.6)
+        await sender.keep(1.0)
+        await until(lambda: sender.journal.readers["remote_write/fake"].done == 1)
 
 
 async def test_live_does_not_wait_for_the_backlog(tmp_path, monkeypatch):
@@ -337,6 +405,26 @@ async def test_after_a_restart_the_silent_are_ended_too(receiver, sender):
 
 
 @pytest.mark.usefixtures("quick")
+async def test_a_marker_that_was_lost_is_told_again(tmp_path):
+    """The receiver died with it: the series must not come back to life there."""
+    port = free_port()
+    async with (
+        a_sender(tmp_path, f"http://127.0.0.1:{port}/api/v1/write") as sender,
+        sender.sending(),
+    ):
+        async with receiving(port) as receiver:
+            (at,) = await sender.keep(1.0)
+            await until(receiver.times)
+            sender.fleet.tick(sender.now() + 60)
+            await until(receiver.markers)
+        async with receiving(port) as receiver:
+            await sender.keep(0.5, series=HTTP)
+            await until(receiver.markers)
+            await until(lambda: at in receiver.times())
+            assert receiver.markers(check="gateway")[0] > at
+
+
+@pytest.mark.usefixtures("quick")
 async def test_a_marker_that_could_not_be_told_is_told_later(tmp_path):
     """The receiver was away when the agent fell silent."""
     port = free_port()
@@ -402,7 +490,7 @@ async def test_a_journal_put_back_is_sent_from_there(receiver, tmp_path):
 
 
 async def test_what_retention_took_is_counted(receiver, sender):
-    """The journal is the buffer, and it has an end."""
+    """The journal is the buffer, and it has an end. One was taken, but was not safe yet."""
     await sender.keep(HOUR, heard=False, received=HOUR)
     async with sender.sending():
         await until(lambda: sender.counted("pending_batches")["fake", "live"] == 0)
@@ -413,9 +501,9 @@ async def test_what_retention_took_is_counted(receiver, sender):
     for _ in range(4):
         await sender.keep(HOUR, heard=False, received=HOUR)
     async with sender.sending():
-        await until(lambda: sender.counted("pending_batches")["fake", "backlog"] == 4)
+        await until(lambda: sender.counted("pending_batches")["fake", "backlog"] == 5)
         await sender.journal.remove(received_before=sender.now(), max_bytes=0)
-        assert sender.counted("lost_batches") == {("fake",): 4.0}
+        assert sender.counted("lost_batches") == {("fake",): 5.0}
 
 
 def test_dead_letters_are_bounded(tmp_path):
