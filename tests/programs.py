@@ -15,6 +15,7 @@ DEBIAN_PACKAGE = {
     "unbound": "unbound",
     "prometheus": "prometheus",
     "promtool": "prometheus",
+    "victoria-metrics": "victoria-metrics",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
     "prometheus-blackbox-exporter": "prometheus-blackbox-exporter",
