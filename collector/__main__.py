@@ -6,7 +6,6 @@ import logging
 import sqlite3
 import sys
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,24 +16,21 @@ from collector.bridge import reflector
 from collector.bridge.rehearsal_command import Command
 from collector.bridge.rehearsals import RehearsalError
 from collector.config import read_collector_file
-from collector.evidence_export import ExportError, export
+from collector.evidence_export import ExportError
 from collector.ingest.access import Access, AccessError
 from collector.ingest.chain import verify
 from collector.inventory.load import load
 from collector.inventory.problems import FolderError
 from collector.inventory.report import report
-from collector.ledger_command import ledger
 from collector.lock import InUseError
 from collector.serve import StartError, serve
+from collector.tellers import LANG_HELP, add_tellers
 from collector.wall.locale import TEXTS
 
 OK, FAILED, CONFIGURATION = 0, 1, 2
 DEFAULT_FILE = Path("/etc/thongsuot/collector.yml")
 DEFAULT_REFLECTOR_FILE = Path("/etc/thongsuot/reflector.yml")
 GRACE_HOURS = 24.0
-_LANG_HELP = "of the text (default vi)"
-_TIME_HELP = "the province's time: 2025-07-01 or 2025-07-01T09:30"
-
 
 _TOLD = (
     AccessError,
@@ -127,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     rehearse.add_argument("--yes", action="store_true", help="run it; without: say what it loads")
     rehearse.add_argument("--abort", action="store_true", help="end the one that is under way")
-    rehearse.add_argument("--lang", choices=sorted(TEXTS), default="vi", help=_LANG_HELP)
+    rehearse.add_argument("--lang", choices=sorted(TEXTS), default="vi", help=LANG_HELP)
     rehearse.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
 
     check_journal = commands.add_parser(
@@ -151,37 +147,11 @@ def _parser() -> argparse.ArgumentParser:
     put_back.set_defaults(command=_restore)
 
     for command in (
-        *(run, add, rotate, revoke, listing, *_add_tellers(commands.add_parser), rehearse),
+        *(run, add, rotate, revoke, listing, *add_tellers(commands.add_parser), rehearse),
         *(check_journal, save, put_back),
     ):
         command.add_argument("-c", "--config", type=Path, default=DEFAULT_FILE, metavar="FILE")
     return parser
-
-
-def _add_tellers(
-    add: Callable[..., argparse.ArgumentParser],
-) -> tuple[argparse.ArgumentParser, ...]:
-    """Add the commands that tell of the past."""
-    evidence = add("evidence", help="print what was seen from one place when its checks failed")
-    evidence.add_argument("--site", required=True, metavar="CODE", help="its id, such as 04792")
-    evidence.add_argument("--from", dest="begin", default="", metavar="TIME", help=_TIME_HELP)
-    evidence.add_argument("--to", dest="end", default="", metavar="TIME", help="a day: to its end")
-    evidence.add_argument("--lang", choices=sorted(TEXTS), default="vi", help=_LANG_HELP)
-    evidence.add_argument("--json", action="store_true", help="everything, for programs")
-    evidence.set_defaults(command=_evidence)
-
-    ledger_ = add(
-        "ledger", help="say what was to be measured, what is stored, and where the rest is"
-    )
-    ledger_.add_argument("--site", default="", metavar="CODE", help="one place in full")
-    ledger_.add_argument("--from", dest="begin", default="", metavar="TIME", help=_TIME_HELP)
-    ledger_.add_argument(
-        "--to", dest="end", default="", metavar="TIME", help="a day: to its end; whole hours"
-    )
-    ledger_.add_argument("--lang", choices=sorted(TEXTS), default="vi", help=_LANG_HELP)
-    ledger_.add_argument("--json", action="store_true", help="everything, for programs")
-    ledger_.set_defaults(command=_ledger)
-    return evidence, ledger_
 
 
 def _hours(text: str) -> float:
@@ -222,21 +192,6 @@ def _check_config(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _evidence(arguments: argparse.Namespace) -> int:
-    config = read_collector_file(arguments.config)
-    said = export(
-        config,
-        load(config.province),
-        arguments.site,
-        begin=arguments.begin,
-        end=arguments.end,
-        lang=arguments.lang,
-        as_json=arguments.json,
-    )
-    print(said, end="")
-    return OK
-
-
 def _verify(arguments: argparse.Namespace) -> int:
     folder = arguments.folder or read_collector_file(arguments.config).state_directory
     path = folder / JOURNAL
@@ -268,21 +223,6 @@ def _restore(arguments: argparse.Namespace) -> int:
         "Tokens made since then are unknown, tokens revoked since then are valid again:"
         " see thongsuot-collector agent list."
     )
-    return OK
-
-
-def _ledger(arguments: argparse.Namespace) -> int:
-    config = read_collector_file(arguments.config)
-    said = ledger(
-        config,
-        load(config.province),
-        arguments.site,
-        begin=arguments.begin,
-        end=arguments.end,
-        lang=arguments.lang,
-        as_json=arguments.json,
-    )
-    print(said, end="")
     return OK
 
 
