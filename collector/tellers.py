@@ -2,12 +2,15 @@
 
 import argparse
 import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 from collector.config import read_collector_file
 from collector.evidence_export import export
 from collector.inventory.load import load
 from collector.ledger_command import ledger
+from collector.openmetrics_command import export_openmetrics
 from collector.wall.locale import TEXTS
 
 LANG_HELP = "of the text (default vi)"
@@ -37,7 +40,25 @@ def add_tellers(
     ledger_.add_argument("--lang", choices=sorted(TEXTS), default="vi", help=LANG_HELP)
     ledger_.add_argument("--json", action="store_true", help="everything, for programs")
     ledger_.set_defaults(command=_ledger)
-    return evidence, ledger_
+
+    doing = add("export", help="write measurements for other programs").add_subparsers(
+        required=True, metavar="FORMAT"
+    )
+    openmetrics = doing.add_parser(
+        "openmetrics", help="with their own times, for promtool: what a receiver is too late for"
+    )
+    openmetrics.add_argument("--from", dest="begin", required=True, metavar="TIME", help=_TIME_HELP)
+    openmetrics.add_argument(
+        "--to",
+        dest="end",
+        required=True,
+        metavar="TIME",
+        help="a day: to its end; for Prometheus 3 hours ago or more",
+    )
+    openmetrics.add_argument("--site", default="", metavar="CODE", help="one place only")
+    openmetrics.add_argument("out", type=Path, metavar="OUT", help="the file to make")
+    openmetrics.set_defaults(command=_openmetrics)
+    return evidence, ledger_, openmetrics
 
 
 def _evidence(arguments: argparse.Namespace) -> int:
@@ -67,4 +88,20 @@ def _ledger(arguments: argparse.Namespace) -> int:
         as_json=arguments.json,
     )
     sys.stdout.write(said)
+    return 0
+
+
+def _openmetrics(arguments: argparse.Namespace) -> int:
+    config = read_collector_file(arguments.config)
+    exported = export_openmetrics(
+        config,
+        load(config.province),
+        arguments.out,
+        begin=arguments.begin,
+        end=arguments.end,
+        site=arguments.site,
+        now=time.time(),
+    )
+    sys.stdout.write(f"{exported.said}\n")
+    sys.stderr.writelines(f"{note}\n" for note in exported.notes)
     return 0

@@ -154,3 +154,19 @@ def read_removed(database: Database) -> Head:
     """Return the link that the first kept entry builds on."""
     row = database.execute("SELECT id, hash FROM removed").fetchone()
     return Head(*row) if row else Head(0, GENESIS)
+
+
+def last_before(database: Database, received_at: float) -> int:
+    """Return the id behind which entries were received at this time or later.
+
+    Searched by halves: ids and arrivals ascend together, and need no second index.
+    """
+    low, high = read_removed(database).id, read_head(database).id
+    while low < high:
+        middle = (low + high + 1) // 2
+        row = database.execute("SELECT received_at FROM entries WHERE id = ?", (middle,)).fetchone()
+        if row is None or row[0] >= received_at:
+            high = middle - 1
+        else:
+            low = middle
+    return low

@@ -18,7 +18,7 @@ from typing import TypeVar
 from agent.wire import Ranges
 from collector.database import Database, open_reader
 from collector.ingest import entries
-from collector.ingest.chain import Walk, read_head, read_removed, read_rows
+from collector.ingest.chain import Walk, last_before, read_rows
 from collector.ingest.clock import Anchor
 from collector.ingest.entries import Entry, NewEntry
 from collector.ingest.writer import Append, Committed, Reader, Restore, Writer, read_boot
@@ -118,7 +118,7 @@ class Journal:
 
     async def before(self, received_at: float) -> int:
         """Return the id behind which entries were received at this time or later."""
-        return await self._read(lambda database: _last_before(database, received_at))
+        return await self._read(lambda database: last_before(database, received_at))
 
     async def register(self, name: str, at: int | None = None) -> int:
         """Make a reader known whom retention waits for; return the id behind which it goes on.
@@ -298,16 +298,3 @@ class Journal:
             self.damaged += 1
             log.error("journal entry damaged id=%d error=%s", number, why)
         return read
-
-
-def _last_before(database: Database, received_at: float) -> int:
-    """Search by halves: ids and arrivals ascend together, and need no second index."""
-    low, high = read_removed(database).id, read_head(database).id
-    while low < high:
-        middle = (low + high + 1) // 2
-        row = database.execute("SELECT received_at FROM entries WHERE id = ?", (middle,)).fetchone()
-        if row is None or row[0] >= received_at:
-            high = middle - 1
-        else:
-            low = middle
-    return low
