@@ -50,6 +50,22 @@ async def test_what_ended_is_gone_at_once(tmp_path, make):
             assert times(receiver, "probe_http_status_code") == [first]
 
 
+async def test_what_victoria_metrics_lost_by_a_kill_is_sent_again(tmp_path):
+    """It had said 204 and not yet written it; nothing but the broken connection tells."""
+    receiver = victoria_metrics(tmp_path / "receiver")
+    with running_receivers(receiver):
+        async with a_sender(tmp_path, receiver.url) as sender, sender.sending():
+            wanted = await sender.keep(2.0, 1.5, 1.0)
+            await until(lambda: sender.counted("samples_total").get(("fake", "live")) == 6)
+            receiver.kill()
+            receiver.start()
+            receiver.up()
+            assert times(receiver) == []
+            wanted += await sender.keep(0.1)
+            await until(lambda: times(receiver) == wanted, what="all of it")
+            assert ("fake", "0") not in sender.counted("requests_total")
+
+
 async def test_what_prometheus_fails_at_for_ever_stops_nobody(tmp_path, monkeypatch):
     """It says 500 to a sample that is too old for it, and to all beside it: those arrive."""
     monkeypatch.setattr(parts, "STICKS_SECONDS", 4.0)
