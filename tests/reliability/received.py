@@ -14,6 +14,7 @@ from tests.reliability.accounts import account, journal
 from tests.reliability.matrix import drained, fresh
 
 METRICS = ("probe_success", "probe_duration_seconds")
+WITHHELD = "thongsuot_remote_write_withheld_samples_total"
 Point = tuple[str, str, str, str, int]
 """Metric, agent, check, target, milliseconds."""
 
@@ -89,10 +90,16 @@ async def all_received(
                 while not (await asyncio.to_thread(received, made.folder, receiver, exempt)).whole:
                     assert made.collector.running()
                     await asyncio.sleep(0.5)
+    ahead = {
+        one.name: sum(made.series(WITHHELD, page="/metrics", receiver=one.name, reason="ahead"))
+        for one in receivers
+    }
     assert made.collector.stop() == 0
     account(made.folder).hold()
     for receiver in receivers:
-        received(made.folder, receiver, exempt).hold(receiver.name)
+        found = received(made.folder, receiver, exempt)
+        found.hold(receiver.name)
+        assert found.withheld <= ahead[receiver.name], "withheld and not counted"
     assert not list((made.folder / "state" / "remote_write").glob("*.dead.jsonl"))
 
 
