@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
+import time
 from collections.abc import Callable
 
 from collector.agent_configs import AgentConfigs
@@ -61,13 +62,12 @@ class Beat:
         self._conflicts = self._checked = self._broken = 0
         self._unknown_series = 0
         self._failing = False
-        self._clocks_differ = 0.0
+        self._clocks_differ = wall() - time.monotonic()  # asyncio's loops have this clock
         self._contacts_due = 0.0
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Beat until told to stop, then save what is known."""
         loop = asyncio.get_running_loop()
-        self._clocks_differ = self._wall() - loop.time()
         self._unknown_series = self._fleet.unknown_series  # those of the past were counted then
         due = loop.time()
         while not stopping.is_set():
