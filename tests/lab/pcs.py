@@ -71,6 +71,8 @@ class Pc:
     def __init__(self, file: AgentFile, version: int) -> None:
         self.boot = os.urandom(16).hex()
         self.made = 0
+        self._machine = machine_boot()
+        self._synchronised = synchronised()
         self.spool = Spool(file.state_directory / "spool", file.spool, boot=self.boot)
         self._agent = file.agent
         self._version = version
@@ -97,10 +99,10 @@ class Pc:
                 v=WIRE_VERSION,
                 agent=self._agent,
                 boot=self.boot,
-                machine_boot=machine_boot(),
+                machine_boot=self._machine,
                 seq=0,  # the spool numbers it
                 sealed=stamp,
-                synchronised=synchronised(),
+                synchronised=self._synchronised,
                 config=self._version,
                 program="0.1.0",
                 samples=samples(self.made, stamp, self._chance),
@@ -123,8 +125,8 @@ class Pc:
         return Status(
             agent=self._agent,
             boot=self.boot,
-            machine_boot=machine_boot(),
-            synchronised=synchronised(),
+            machine_boot=self._machine,
+            synchronised=self._synchronised,
             config=self._version,
         )
 

@@ -81,6 +81,13 @@ class Return:
             ).fetchall()
         return sum(Ranges(msgspec.json.decode(ranges)).total for (ranges,) in rows)
 
+    async def all_in(self, batches: int, seconds: float) -> None:
+        """Wait until so many batches of the cut are at the centre."""
+        deadline = time.monotonic() + seconds
+        while (there := await asyncio.to_thread(self.drained)) < batches:
+            assert time.monotonic() < deadline, f"{there} of {batches} batches after {seconds} s"
+            await asyncio.sleep(LOOK_SECONDS)
+
     def cpu(self) -> tuple[float, float]:
         """Return the seconds of CPU that the collector has used, and all PCs."""
         assert self.collector.process
@@ -188,7 +195,7 @@ async def returning(folder: Path, seconds: int) -> AsyncIterator[Return]:
         [*COLLECTOR, "run", "-c", f"{folder}/collector.yml"], folder / "collector.log"
     )
     shares: list[asyncio.subprocess.Process] = []
-    with _agents(folder, url) as token:
+    with _agents(folder, url) as token, (folder / "pcs.log").open("wb") as log:
         try:
             collector.start()
             made = Return(folder, url, collector, shares)
@@ -200,13 +207,15 @@ async def returning(folder: Path, seconds: int) -> AsyncIterator[Return]:
                     cwd=ROOT,
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
+                    stderr=log,
                 )
                 shares.append(share)
             for share in shares:
                 assert await share.stdout.readline() == b"ready\n"
             yield made
         except BaseException:
-            print(collector.log.read_text("utf-8", "replace")[-3000:])
+            for name in ("collector.log", "pcs.log"):
+                print((folder / name).read_text("utf-8", "replace")[-3000:])
             raise
         finally:
             for share in shares:

@@ -10,7 +10,6 @@ from tests.lab.returning import AGENTS, returning, spread
 from tests.reliability.accounts import account
 from tests.reliability.ledgers import hold_ledger
 from tests.reliability.matrix import opened
-from tests.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -28,11 +27,7 @@ async def test_148_offices_return_at_once(tmp_path):
         before, begun = offices.cpu(), time.monotonic()
         async with offices.watched():
             await offices.tell("out")
-            await until(
-                lambda: offices.drained() == batches,
-                seconds=60 + CUT_SECONDS,
-                what="drained",
-            )
+            await offices.all_in(batches, seconds=60 + CUT_SECONDS)
             took = time.monotonic() - begun
             used = [after - one for one, after in zip(before, offices.cpu(), strict=True)]
         print(f"{batches} batches in {took:.1f} s; of one core, collector {used[0] / took:.0%},")
@@ -40,6 +35,8 @@ async def test_148_offices_return_at_once(tmp_path):
         for name, seconds in offices.took.items():
             print(f"{name}: {spread(seconds)}")
         print(f"age of live samples: {spread(offices.ages)}")
+        busy = (tmp_path / "pcs.log").read_text().count("busy")
+        print(f"{busy} pushes of backlog were asked to come again")
         made = await offices.come_in()
         assert offices.collector.stop() == 0
         found = account(tmp_path, made=made).hold()
