@@ -65,6 +65,9 @@ class Return:
     shares: list[asyncio.subprocess.Process]
     took: dict[str, list[float]] = field(default_factory=dict)
     """Seconds of each request by page, and by how much each beat of the wall was late."""
+    ours: list[float] = field(default_factory=list)
+    """The same without the seconds in which the collector was ready and the machine, which others
+    use too, gave it no processor."""
     ages: list[float] = field(default_factory=list)
     """Of the newest live sample of each agent at the centre, at each look; seconds."""
 
@@ -136,23 +139,31 @@ class Return:
     async def _ask(self, session: aiohttp.ClientSession, name: str, path: str) -> None:
         took = self.took.setdefault(name, [])
         while True:
-            begun = time.monotonic()
+            starved, begun = self._starved(), time.monotonic()
             async with session.get(path) as answer:
                 assert answer.status == 200, await answer.text()
                 assert await answer.read()
             took.append(time.monotonic() - begun)
+            self.ours.append(took[-1] - (self._starved() - starved))
             await asyncio.sleep(LOOK_SECONDS)
+
+    def _starved(self) -> float:
+        """Return how long the collector's loop has waited for a processor so far (schedstat)."""
+        assert self.collector.process
+        text = Path(f"/proc/{self.collector.process.pid}/schedstat").read_text("ascii")
+        return int(text.split()[1]) / 1e9
 
     async def _listen(self, session: aiohttp.ClientSession) -> None:
         late = self.took.setdefault("wall's beat", [])
-        last = 0.0
+        last = starved = 0.0
         async with session.get("/live", timeout=aiohttp.ClientTimeout(total=None)) as answer:
             async for line in answer.content:
                 if line.startswith(b"data:"):
                     now = time.monotonic()
                     if last:
                         late.append(max(0.0, now - last - BEAT_SECONDS))
-                    last = now
+                        self.ours.append(late[-1] - (self._starved() - starved))
+                    last, starved = now, self._starved()
         raise AssertionError("the wall's stream ended")
 
     async def _look(self, out_at: float) -> None:
