@@ -6,9 +6,31 @@ from msgspec import Struct
 
 from collector.inventory.model import Scope, Series
 
-Cause = Literal["site_silent", "check_down"]
-"""site_silent: the PC, its power or all its lines; unknown, not down. check_down: one check fails
-at one site, on one target or many."""
+Cause = Literal[
+    "site_silent",
+    "mass_silence",
+    "carrier_outage",
+    "power_outage",
+    "collector_blind",
+    "lan_down",
+    "line_down",
+    "line_degraded",
+    "tslcd_outage",
+    "dns_broken",
+    "dns_hijack",
+    "captive_portal",
+    "mtu_blackhole",
+    "clock_wrong",
+    "system_down",
+    "system_slow",
+    "system_unreachable_from_site",
+    "vc_degraded",
+    "certificate",
+    "external",
+    "check_down",
+]
+"""site_silent: the PC, its power or all its lines; unknown, not down. check_down: a check fails and
+no rule knows why. The others are as in the glossary."""
 Severity = Literal["page", "ticket"]
 
 
@@ -24,6 +46,18 @@ class Member(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Time of its first good attempt afterwards; None while it fails or is unknown."""
 
 
+class Step(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing that happened to an incident."""
+
+    at: float
+    """Centre's time."""
+    kind: Literal["opened", "widened", "narrowed", "understood", "closed"]
+    """understood: it has another cause now."""
+    cause: Cause
+    sites: int
+    """How many it was about from then on."""
+
+
 class Incident(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What people are told of, once. Kept as JSON: fields may be added, never change meaning."""
 
@@ -33,6 +67,14 @@ class Incident(Struct, frozen=True, kw_only=True, omit_defaults=True):
     scope: Scope
     severity: Severity
     sites: tuple[str, ...]
+    key: str = ""
+    """What of the province it is about, within its cause: a carrier, a system, a site's line."""
+    carrier: str = ""
+    """A key of carriers; "" where several or none are meant."""
+    area: str = ""
+    """A former province; "" where several are meant."""
+    line: str = ""
+    """A line's name, of a single site."""
     check: str = ""
     system: str = ""
     owner: str = ""
@@ -45,7 +87,11 @@ class Incident(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When the trouble ended at the place itself."""
     ending: Literal["", "recovered", "removed"] = ""
     """removed: what was watched left the inventory."""
+    flapping: bool = False
+    """Whether it comes and goes; it stays open until it has been good for long enough."""
     members: tuple[Member, ...] = ()
+    life: tuple[Step, ...] = ()
+    """The newest of what happened to it, oldest first."""
     facts: dict[str, str] = {}
     """Evidence for people, by short English names."""
 
