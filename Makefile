@@ -22,14 +22,21 @@ help:  ## say what can be made
 demo: $(VENV)/.run  ## a province on this machine, with real agents; Ctrl-C ends it
 	@$(BIN)/python configs/demo/demo.py
 
+# Most of a test's time is waiting, so two run at once, but for those of the last line: they look at
+# how long something takes, with browsers, media and whole provinces.
+PYTEST := $(BIN)/python -m pytest -p tests.no_skips
+AT_ONCE := -n 2 --dist worksteal
 .PHONY: test
 test: packages $(VENV)/.dev static  ## everything CI runs; as root it installs the Debian packages it needs
-	$(BIN)/python -m pytest -p tests.no_skips || $(AGAIN)
+	@failed=; \
+	$(PYTEST) $(AT_ONCE) --cache-clear -m "not slow" || failed=1; \
+	$(PYTEST) $(AT_ONCE) -m slow tests/reliability || failed=1; \
+	$(PYTEST) -m slow --ignore=tests/reliability || failed=1; \
+	test -z "$$failed" || $(AGAIN)
 
 # Hundreds of tests run real programs against the clock, on machines that others share: what failed is
 # run once more by itself. What fails twice is broken; what passed the second time stands above.
-AGAIN = { echo "once more, by itself, what failed:"; \
-          $(BIN)/python -m pytest -p tests.no_skips --last-failed --last-failed-no-failures none; }
+AGAIN = { echo "once more, by itself, what failed:"; $(PYTEST) --last-failed --last-failed-no-failures none; }
 
 .PHONY: check
 check: $(VENV)/.dev static  ## format, lint, types, fast tests: under a minute
