@@ -86,11 +86,14 @@ class Meter(Struct, kw_only=True):
     hold: int = 0
     """Attempts that it stays poor for, at least."""
     late: int = 0
+    """A bit for each of the last attempts."""
+    window: int = 0
     first: list[float] = field(default_factory=list)
     recent: deque[Attempt] = field(default_factory=lambda: deque(maxlen=KEPT))
 
     def __post_init__(self) -> None:
-        """Reckon what follows from the limits."""
+        """Reckon what follows from the habit and the limits."""
+        self.window = (1 << self.habit.clear) - 1
         self._reckon()
 
     @property
@@ -111,8 +114,6 @@ class Meter(Struct, kw_only=True):
         """Forget the last attempts, not what is usual: the target went down, or came back."""
         self.seen = 0
         self._calm()
-        self.busy = self.usual is None
-        self.recent.clear()
 
     def feed(self, sample: Sample, at: float) -> bool:
         """Take an attempt of a target that is up; return whether `poor` changed."""
@@ -122,7 +123,8 @@ class Meter(Struct, kw_only=True):
         late = delay > self.limit
         if late or self.busy:
             return self._weigh(Attempt(at, delay), late=late)
-        self._good(delay)
+        self.seen += 1
+        self._follow(delay)
         return False
 
     def read(self) -> Reading:
@@ -139,50 +141,49 @@ class Meter(Struct, kw_only=True):
             mos=_median(one.mos for one in last),
         )
 
-    def _good(self, delay: float) -> None:
-        """Count an attempt while nothing is wrong, and follow it."""
-        self.seen += 1
-        usual = self.usual or delay
-        self.usual = usual * UP if delay > usual else usual * DOWN
-        if not self.seen & 63:
-            self._reckon()
-
-    def _weigh(self, attempt: Attempt, *, late: bool) -> bool:
+    def _weigh(self, attempt: Attempt, *, late: bool, lossy: bool = False) -> bool:
         """Take an attempt while something is wrong or unknown; return whether `poor` changed."""
         self.seen += 1
-        self.late = (self.late << 1 | late) & (1 << self.habit.clear) - 1
+        self.late = (self.late << 1 | late) & self.window
         self.recent.append(attempt)
-        before = self.poor
-        if before:
+        if self.poor:
             self.hold -= 1
-            if self.hold <= 0 and self._is_good():
-                self.since = self._ended()
-                self._calm()
-        else:
-            if not late and attempt.delay is not None:
-                self._learn(attempt.delay)
+            if self.hold > 0 or not self._is_good():
+                return False
+            self.since = self._ended()
+            self._calm()
+            return True
+        if late or lossy:
             if self._is_poor():
                 self.poor, self.hold, self.since = True, self.habit.clear, self._begun()
                 self._reckon()
-        self.busy = self.poor or self.usual is None or self._wrong()
-        if not self.busy:
+                return True
+        elif attempt.delay is not None:
+            self._follow(attempt.delay)
+        if not self.late and self._is_clean():
             self.recent.clear()
-        return self.poor != before
+            self.busy = self.usual is None
+        else:
+            self.busy = True
+        return False
 
-    def _learn(self, delay: float) -> None:
+    def _follow(self, delay: float) -> None:
         if self.usual is None:
             self.first.append(delay)
-            if len(self.first) < LEARNED:
-                return
-            self.usual = median(self.first)
-            self.first.clear()
-        else:
-            self.usual *= UP if delay > self.usual else DOWN
-        self._reckon()
+            if len(self.first) >= LEARNED:
+                self.usual = median(self.first)
+                self.first.clear()
+                self._reckon()
+            return
+        self.usual *= UP if delay > self.usual else DOWN
+        if not self.seen & 63:
+            self._reckon()
 
     def _calm(self) -> None:
         self.poor = False
         self.late = self.hold = 0
+        self.busy = self.usual is None
+        self.recent.clear()
         self._reckon()
 
     def _reckon(self) -> None:
@@ -194,8 +195,9 @@ class Meter(Struct, kw_only=True):
             limit = min(limit, own)
         self.limit = limit * CALMER if self.poor else limit
 
-    def _wrong(self) -> bool:
-        return self.late != 0
+    def _is_clean(self) -> bool:
+        """Whether nothing else is wrong."""
+        return True
 
     def _is_poor(self) -> bool:
         return (self.late & (1 << self.habit.of) - 1).bit_count() >= self.habit.need

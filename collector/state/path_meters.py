@@ -6,6 +6,7 @@ not one long. It is good again when half of that is left.
 """
 
 from collections.abc import Iterable
+from math import inf
 
 from agent.probes.emodel import ECHO_FREE
 from agent.wire import Sample
@@ -34,11 +35,11 @@ class EchoMeter(Meter, kw_only=True):
     lowest: int = 0
 
     def __post_init__(self) -> None:
-        """Reckon what follows from the number of echoes and the limits."""
+        """Reckon what follows from the number of echoes, the habit and the limits."""
         self.all = (1 << LOSS_ATTEMPTS * self.echoes) - 1
         self.newer = (1 << LOSS_ATTEMPTS // 2 * self.echoes) - 1
         self.lowest = self.all // ((1 << self.echoes) - 1)
-        self._reckon()
+        super().__post_init__()
 
     def like(self, other: Meter) -> bool:
         """Whether the other one would measure the same way."""
@@ -46,27 +47,35 @@ class EchoMeter(Meter, kw_only=True):
 
     def feed(self, sample: Sample, at: float) -> bool:
         """Take an attempt of a target that is up; return whether `poor` changed."""
-        if sample.attempt != 1:
-            return False
         values = sample.values
-        jitter = values.get("icmp_jitter_seconds")
-        delay, late = None, False
-        if sample.failure is None:
-            loss = values.get("icmp_loss_ratio", 0.0)
-            delay = sample.phases.get("rtt")
-            if delay is None:
-                return False
-            late = delay > self.limit or (jitter is not None and jitter > self.jitter_limit)
-            if not (late or loss or self.busy):
-                self._good(delay)
-                return False
-        elif "icmp_loss_ratio" in values:
-            loss = values["icmp_loss_ratio"]
-        else:  # its name was not found, say: no echo was sent
+        delay = sample.phases.get("rtt", inf)
+        if (
+            self.busy
+            or delay > self.limit
+            or values.get("icmp_jitter_seconds", 0.0) > self.jitter_limit
+            or values.get("icmp_loss_ratio")
+            or sample.failure is not None
+        ):
+            return self._look(sample, at)
+        if sample.attempt == 1:
+            self.seen += 1
+            self._follow(delay)
+        return False
+
+    def _look(self, sample: Sample, at: float) -> bool:
+        values = sample.values
+        delay = sample.phases.get("rtt") if sample.failure is None else None
+        loss = values.get("icmp_loss_ratio")
+        if sample.attempt != 1 or loss is None:  # its name was not found, say: no echo was sent
             return False
-        lost = min(round(loss * self.echoes), self.echoes)
-        self.lost = (self.lost << self.echoes | (1 << lost) - 1) & self.all
-        return self._weigh(Attempt(at, delay, jitter), late=late)
+        jitter = values.get("icmp_jitter_seconds")
+        late = delay is not None and (
+            delay > self.limit or (jitter is not None and jitter > self.jitter_limit)
+        )
+        if loss or self.lost:
+            lost = min(round(loss * self.echoes), self.echoes)
+            self.lost = (self.lost << self.echoes | (1 << lost) - 1) & self.all
+        return self._weigh(Attempt(at, delay, jitter), late=late, lossy=loss > 0)
 
     def _sent(self, attempts: int) -> int:
         return max(1, min(self.seen, attempts)) * self.echoes
@@ -79,8 +88,8 @@ class EchoMeter(Meter, kw_only=True):
         super()._reckon()
         self.jitter_limit = self.limits.jitter_seconds * (CALMER if self.poor else 1)
 
-    def _wrong(self) -> bool:
-        return self.late != 0 or self.lost != 0
+    def _is_clean(self) -> bool:
+        return not self.lost
 
     def _is_lossy(self) -> bool:
         return (self.lost & self.lowest).bit_count() >= LOSSY and (
@@ -88,7 +97,7 @@ class EchoMeter(Meter, kw_only=True):
         )
 
     def _is_poor(self) -> bool:
-        return super()._is_poor() or (self.lost != 0 and self._is_lossy())
+        return super()._is_poor() or self._is_lossy()
 
     def _is_good(self) -> bool:
         half = self.limits.loss / 2 * self._sent(LOSS_ATTEMPTS // 2)
