@@ -93,7 +93,7 @@ class Meter(Struct, kw_only=True):
 
     def __post_init__(self) -> None:
         """Reckon what follows from the habit and the limits."""
-        self.window = (1 << self.habit.clear) - 1
+        self.window = (1 << max(self.habit.of, self.habit.clear)) - 1
         self._reckon()
 
     @property
@@ -203,7 +203,7 @@ class Meter(Struct, kw_only=True):
         return (self.late & (1 << self.habit.of) - 1).bit_count() >= self.habit.need
 
     def _is_good(self) -> bool:
-        return self.late.bit_count() <= self.habit.spare
+        return (self.late & (1 << self.habit.clear) - 1).bit_count() <= self.habit.spare
 
     def _begun(self) -> float:
         """Return the time of the oldest of the attempts that count against it."""
@@ -212,7 +212,10 @@ class Meter(Struct, kw_only=True):
 
     def _ended(self) -> float:
         """Return the time of the first of the attempts that speak for it."""
-        return self.recent[-min(self.habit.clear, len(self.recent))].at
+        attempts = min(self.habit.clear, len(self.recent))
+        while attempts > 1 and self.late >> attempts - 1 & 1:
+            attempts -= 1
+        return self.recent[-attempts].at
 
     def _loss(self, last: list[Attempt]) -> float | None:
         return _median(one.loss for one in last)

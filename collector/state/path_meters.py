@@ -110,8 +110,9 @@ class EchoMeter(Meter, kw_only=True):
         return self.recent[-attempts].at
 
     def _ended(self) -> float:
-        attempts = LOSS_ATTEMPTS // 2 if self.lost else self.habit.clear
-        return self.recent[-min(attempts, len(self.recent))].at
+        if not self.lost:
+            return super()._ended()
+        return self.recent[-min(LOSS_ATTEMPTS // 2, len(self.recent))].at
 
     def _loss(self, last: list[Attempt]) -> float | None:  # noqa: ARG002  of more than the last few
         return self.lost.bit_count() / self._sent(LOSS_ATTEMPTS)
