@@ -5,7 +5,8 @@ neither: while a line is down, its PC silent, or after a restart, nobody knows h
 nothing opens and nothing closes.
 
 - `line_degraded`: most of what is measured over a line is poor. Many lines of one carrier at once
-  (MANY_LINES of them, or a fifth and SOME_SITES at least) are one finding, of the carrier.
+  (MANY_LINES of them, or a fifth and SOME_SITES at least) are one finding, of the carrier; lines
+  whose carrier is not known are taken together as if one ran them.
 - `vc_degraded`: the way to a conference bridge is poor. From a fifth of the sites on it is one
   finding, of the bridge.
 - `system_slow`: a system is slow as seen from a fifth of the sites. From fewer it is nobody's
@@ -43,8 +44,6 @@ class Poor(Struct, frozen=True, kw_only=True):
 
     site: str
     since: float
-    detail: str
-    """What was measured, and by which limits it is too much."""
 
 
 class PoorFinding(Struct, frozen=True, kw_only=True):
@@ -124,6 +123,13 @@ class _Look:
                 self._bad[subject.about].append(subject)
         self._ways = {(subject.site, subject.line) for subject in self._bad["line"]}
         """Sites and lines that are poor; "" for the way a PC chooses."""
+        self._poor_sites = _sites(self._bad["line"])
+        self._above: dict[str, list[Subject]] = defaultdict(list)
+        """By site: what a poor line explains there."""
+        for about in ABOVE_LINES:
+            for subject in self._bad[about]:
+                if self._explained(subject):
+                    self._above[subject.site].append(subject)
 
     def findings(self) -> list[PoorFinding]:
         """Return one finding a cause: lines first, as they explain the others."""
@@ -142,15 +148,22 @@ class _Look:
     def _lines(self) -> Iterator[PoorFinding]:
         of: dict[str, list[Subject]] = defaultdict(list)
         for subject in self._bad["line"]:
-            of[carrier_of(subject, self._fleet)].append(subject)
-        for carrier, lines in of.items():
-            if carrier and self._is_many(carrier, lines):
-                yield self._line(carrier, carrier, lines)
+            of[self._whose(subject)].append(subject)
+        for whose, lines in of.items():
+            if self._is_many(whose, lines):
+                yield self._line(whose, lines, "many lines are poor at once")
             else:
                 for line in lines:
-                    yield self._line(line.name, carrier, [line])
+                    yield self._line(line.name, [line], "most of what goes over the line is poor")
 
-    def _is_many(self, carrier: str, lines: Sequence[Subject]) -> bool:
+    def _whose(self, line: Subject) -> str:
+        """Return the carrier, or what the lines are called where that is not known."""
+        return carrier_of(line, self._fleet) or self._system(line)
+
+    def _system(self, subject: Subject) -> str:
+        return self._inventory.checks[self._quality.series_of[subject][0].check].system
+
+    def _is_many(self, whose: str, lines: Sequence[Subject]) -> bool:
         sites = _sites(lines)
         if len(sites) < SOME_SITES:
             return False
@@ -158,35 +171,25 @@ class _Look:
             return True
         known = {
             subject.site
-            for subject in self._quality.series_of
-            if subject.about == "line"
-            and carrier_of(subject, self._fleet) == carrier
-            and self._state(subject) is not None
+            for subject in self._quality.together["line", ""]
+            if self._whose(subject) == whose and self._state(subject) is not None
         }
         return len(sites) >= MANY_SHARE * len(known)
 
-    def _line(self, key: str, carrier: str, lines: Sequence[Subject]) -> PoorFinding:
-        known = self._inventory.carriers.get(carrier)
+    def _line(self, key: str, lines: Sequence[Subject], rule: str) -> PoorFinding:
         first = lines[0]
-        system = self._inventory.checks[self._quality.series_of[first][0].check].system
+        carrier = carrier_of(first, self._fleet)
+        known = self._inventory.carriers.get(carrier)
         sites = _sites(lines)
-        covers = [
-            subject.name
-            for about in ABOVE_LINES
-            for subject in self._bad[about]
-            if subject.site in sites and self._explained(subject)
-        ]
         return self._finding(
             "line_degraded",
             key,
             lines,
-            covers=covers,
+            covers=[subject.name for site in sites for subject in self._above.get(site, ())],
             carrier=carrier,
-            line=line_name(first, self._fleet) if key != carrier else "",
-            owner=known.name if known else self._inventory.systems[system].owner,
-            rule="most of what is measured over the line is poor"
-            if key != carrier
-            else "many lines of one carrier are poor at once",
+            line=line_name(first, self._fleet) if len(lines) == 1 else "",
+            owner=known.name if known else self._inventory.systems[self._system(first)].owner,
+            rule=rule,
         )
 
     def _conferences(self) -> Iterator[PoorFinding]:
@@ -223,10 +226,8 @@ class _Look:
         for system, bad in of.items():
             known = {
                 subject.site
-                for subject in self._quality.series_of
-                if (subject.about, subject.system) == (about, system)
-                and not self._explained(subject)
-                and self._state(subject) is not None
+                for subject in self._quality.together[about, system]
+                if not self._explained(subject) and self._state(subject) is not None
             }
             yield system, bad, (len(_sites(bad)), len(known))
 
@@ -234,7 +235,7 @@ class _Look:
         """Whether a line is poor that it goes over: of those the PC chooses, it may be any."""
         if subject.line:
             return (subject.site, subject.line) in self._ways
-        return any(site == subject.site for site, _ in self._ways)
+        return subject.site in self._poor_sites
 
     def _finding(
         self,
@@ -252,16 +253,19 @@ class _Look:
     ) -> PoorFinding:
         known = self._inventory.systems.get(system)
         scope: Scope = known.scope if known else "site"
-        units = {subject.name: self._unit(subject) for subject in bad}
+        shown = {subject: self._first(subject) for subject in bad}
         told = dict(facts or {})
-        for name, unit in list(units.items())[:MOST_TOLD]:
-            told[name] = unit.detail
+        for subject, (series, meter) in list(shown.items())[:MOST_TOLD]:
+            told[subject.name] = f"{series.check}: {tell(meter.read())}"
         return PoorFinding(
             cause=cause,
             key=key,
             scope=scope,
             severity="ticket" if scope == "external" else self._severity,
-            units=units,
+            units={
+                subject.name: Poor(site=subject.site, since=meter.since)
+                for subject, (_, meter) in shown.items()
+            },
             covers=frozenset(covers),
             carrier=carrier,
             line=line,
@@ -271,11 +275,10 @@ class _Look:
             facts=told,
         )
 
-    def _unit(self, subject: Subject) -> Poor:
+    def _first(self, subject: Subject) -> tuple[Series, Meter]:
+        """Return which of its series was poor first."""
         bad = [(series, meter) for series, meter in self._meters(subject) if meter.poor]
-        series, meter = min(bad, key=lambda one: (one[1].since, one[0].check, one[0].target))
-        detail = tell(meter.read())
-        return Poor(site=subject.site, since=meter.since, detail=f"{series.check}: {detail}")
+        return min(bad, key=lambda one: (one[1].since, one[0].check, one[0].target))
 
 
 def _meter(fleet: Fleet, series: Series) -> Meter | None:

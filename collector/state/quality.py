@@ -67,6 +67,8 @@ class Quality:
         self.subject_of: dict[Series, Subject] = {}
         self.series_of: dict[Subject, tuple[Series, ...]] = {}
         self.named: dict[str, Subject] = {}
+        self.together: dict[tuple[About, str], list[Subject]] = {}
+        """By what they are about, and the system; lines are of none."""
         self._limits = Limits()
 
     def reload(self, inventory: Inventory, states: Mapping[Series, SeriesState]) -> None:
@@ -87,6 +89,9 @@ class Quality:
             state.meter = _meter(kind, getattr(self._limits, subject.group), count, state.meter)
         self.series_of = {subject: tuple(series) for subject, series in of.items()}
         self.named = {subject.name: subject for subject in of}
+        self.together = {}
+        for subject in of:
+            self.together.setdefault((subject.about, subject.system), []).append(subject)
         self.poor = {
             series: meter
             for series in self.poor
