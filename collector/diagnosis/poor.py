@@ -1,6 +1,6 @@
 """Poor: what works badly, as few causes as explain it. Pure.
 
-`poor` says what is poor now, `good_since` when one thing that was is good again. In between it is
+`poor` says what is poor now, `good_since` when a thing that was is good again. In between it is
 neither: while a line is down, its PC silent, or after a restart, nobody knows how good it is, so
 nothing opens and nothing closes.
 
@@ -81,21 +81,24 @@ def poor(fleet: Fleet, now: float) -> list[PoorFinding]:
     return _Look(fleet, now).findings() if fleet.quality.poor else []
 
 
+def is_poor(fleet: Fleet, name: str) -> bool:
+    """Whether a subject is poor by itself, told or explained by something else."""
+    subject = fleet.quality.named.get(name)
+    return subject is not None and judged(subject.about, _up(fleet, subject).values()) is False
+
+
 def good_since(fleet: Fleet, name: str) -> float | None:
     """Return when a subject became good; None while it is poor or nobody knows.
 
-    A subject that is not in the inventory any more has no series to ask: None as well.
+    A subject that is not in the inventory any more (`fleet.quality.named`) has nobody who knows.
     """
     subject = fleet.quality.named.get(name)
-    if subject is None:
-        return None
-    series = [one for one in fleet.quality.series_of[subject] if _meter(fleet, one) is not None]
-    meters = [meter for one in series if (meter := _meter(fleet, one)) is not None]
-    if not judged(subject.about, meters):
+    meters = _up(fleet, subject) if subject else {}
+    if subject is None or not judged(subject.about, meters.values()):
         return None
     return max(
-        meter.since or fleet.series[one].voted_at
-        for one, meter in zip(series, meters, strict=True)
+        meter.since or fleet.series[series].voted_at
+        for series, meter in meters.items()
         if meter.sure and not meter.poor
     )
 
@@ -137,13 +140,11 @@ class _Look:
 
     def _state(self, subject: Subject) -> bool | None:
         """Whether a subject is good, by those of its series that no poor LAN explains."""
-        return judged(subject.about, (meter for _, meter in self._meters(subject)))
+        return judged(subject.about, self._meters(subject).values())
 
-    def _meters(self, subject: Subject) -> Iterator[tuple[Series, Meter]]:
-        for series in self._quality.series_of[subject]:
-            meter = None if series.agent in self._lan else _meter(self._fleet, series)
-            if meter is not None:
-                yield series, meter
+    def _meters(self, subject: Subject) -> dict[Series, Meter]:
+        meters = _up(self._fleet, subject)
+        return {one: meter for one, meter in meters.items() if one.agent not in self._lan}
 
     def _lines(self) -> Iterator[PoorFinding]:
         of: dict[str, list[Subject]] = defaultdict(list)
@@ -277,13 +278,18 @@ class _Look:
 
     def _first(self, subject: Subject) -> tuple[Series, Meter]:
         """Return which of its series was poor first."""
-        bad = [(series, meter) for series, meter in self._meters(subject) if meter.poor]
+        bad = [(series, meter) for series, meter in self._meters(subject).items() if meter.poor]
         return min(bad, key=lambda one: (one[1].since, one[0].check, one[0].target))
 
 
-def _meter(fleet: Fleet, series: Series) -> Meter | None:
-    state = fleet.series[series]
-    return state.meter if state.state == "up" else None
+def _up(fleet: Fleet, subject: Subject) -> dict[Series, Meter]:
+    """Return the meters of those of a subject's series that are up."""
+    states = ((series, fleet.series[series]) for series in fleet.quality.series_of[subject])
+    return {
+        series: state.meter
+        for series, state in states
+        if state.meter is not None and state.state == "up"
+    }
 
 
 def _is_share(share: tuple[int, int]) -> bool:

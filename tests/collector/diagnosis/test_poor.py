@@ -1,6 +1,6 @@
 import pytest
 
-from collector.diagnosis.poor import good_since, poor
+from collector.diagnosis.poor import good_since, is_poor, poor
 from collector.state.fleet import Fleet
 from tests.collector.a_province import NOON
 from tests.collector.diagnosis.poor_province import SITES, STEP, Day, province
@@ -128,6 +128,7 @@ def test_a_line_covers_what_goes_over_it(day):
     (one,) = poor(day.fleet, day.now)
 
     assert {"conference/vc/00000", "web/tthc/00000"} == one.covers
+    assert all(is_poor(day.fleet, name) for name in one.covers)
 
 
 @pytest.mark.parametrize(("at", "severity"), [(NOON, "ticket"), (NOON + 3600, "page")])
@@ -190,9 +191,11 @@ def test_recovery_is_told_with_its_time(day):
 def test_a_line_that_died_is_neither_poor_nor_good(day):
     """Down is not degraded; and what opened before is not over because the line is dead."""
     day.goes_on(14, (SITES[:1], "internet", SLOW))
+    assert is_poor(day.fleet, "line/00000")
     day.goes_on(4, (SITES[:1], "internet", DOWN))
 
     assert [] == found(day)
+    assert not is_poor(day.fleet, "line/00000")
     assert good_since(day.fleet, "line/00000") is None
 
 
@@ -242,6 +245,7 @@ def test_history_is_not_judged(day):
 def test_what_left_the_inventory_is_not_known(day):
     """A subject that nobody measures any more is not called good."""
     assert good_since(day.fleet, "line/99999") is None
+    assert not is_poor(day.fleet, "line/99999")
 
 
 def test_a_reload_keeps_what_is_usual_and_poor(day):
