@@ -162,7 +162,10 @@ class Day:
             self.fleet.heard(site, a_push(site), at)
 
     def goes_on(self, attempts: int, *worse) -> None:
-        """Let everybody measure. `worse`: (sites, check, what it finds), the last word holds."""
+        """Let everybody measure. `worse`: (sites, check, what it finds), the last word holds.
+
+        A check may be written with its target: `internet 203.0.113.1`.
+        """
         for _ in range(attempts):
             for series in self.fleet.series:
                 self._measure(series, worse)
@@ -176,7 +179,7 @@ class Day:
         usual = {"icmp": 0.01, "http": 0.4, "media": {}}[kind]
         found = usual
         for sites, check, what in worse:
-            if series.agent in sites and series.check == check:
+            if series.agent in sites and check in {series.check, f"{series.check} {series.target}"}:
                 found = what
         if found == "nothing":
             return
