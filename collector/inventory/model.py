@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from agent.config import AgentConfig
+from collector.inventory.limits import Limits
 
 Scope = Literal["site", "central", "external"]
 Layer = Literal["nic", "gateway", "line", "internet", "tslcd", "dns", "service"]
@@ -91,6 +92,8 @@ class Profile(Struct, frozen=True, kw_only=True):
     """Every check's interval is multiplied by this."""
     load_tests: LoadTests = "all"
     """Which runs that load what all sites share may begin; `sound`: streams without frames."""
+    limits: Limits = Limits()
+    """From where on quality is poor."""
 
 
 class Trunk(Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from agent.config import ID
+from collector.inventory.limits import mistakes_of_limits
 from collector.inventory.loads import host_of
 from collector.inventory.model import (
     Carrier,
@@ -174,6 +175,7 @@ def _mistakes_of_profile(path: str, profile: Profile) -> Iterator[tuple[str, str
         yield f"{path}.silent_after_seconds", f"{found}, expected {wanted}"
     if not is_factor(profile.interval_factor):
         yield f"{path}.interval_factor", f"found {profile.interval_factor:g}, expected 0.1 to 100"
+    yield from mistakes_of_limits(f"{path}.limits", profile.limits)
 
 
 def mistakes_of_trunks(trunks: Mapping[str, Trunk]) -> Iterator[tuple[str, str]]:

@@ -30,6 +30,7 @@ from datetime import UTC, datetime
 
 from agent.wire import EVIDENCE, Push, Sample
 from collector.inventory.model import Inventory, Series
+from collector.state.quality import Quality
 from collector.state.seen import Networks
 from collector.state.states import (
     AgentState,
@@ -65,6 +66,7 @@ class Fleet:
         self._agents: dict[str, AgentState] = {}
         self._sites: dict[str, SiteState] = {}
         self._silent_after = self._factor = 0.0
+        self.quality = Quality()
         self.unknown_series = 0
         """Samples of series the inventory does not know, since the start."""
         self.reload(inventory, started_at)
@@ -77,6 +79,7 @@ class Fleet:
             series: self._kept_series(series, site, now)
             for series, site in inventory.subjects.items()
         }
+        self.quality.reload(inventory, self._series)
         self._down = {
             series: state for series, state in self._series.items() if state.state == "down"
         }
@@ -197,6 +200,9 @@ class Fleet:
         verdict = confirm(state.state, state.votes)
         if verdict != state.state:
             self._set_series(series, state, verdict, now)
+        meter = state.meter
+        if meter is not None and verdict == "up" and meter.feed(sample, at):
+            self.quality.note(series, meter)
 
     def tick(self, now: float) -> list[Transition]:
         """Find silence and staleness; return everything that changed since the last call."""
@@ -238,6 +244,8 @@ class Fleet:
     ) -> None:
         before = state.state
         state.state = verdict
+        if state.meter is not None:
+            self.quality.rest(series, state.meter)
         state.first_failure = None
         self._down.pop(series, None)
         if verdict == "unknown":
@@ -272,6 +280,7 @@ class Fleet:
             self.inventory.profile_at(datetime.fromtimestamp(at, UTC))
             for at in (now, now - PROFILE_SECONDS)
         ]
+        self.quality.use(profiles[0].limits, self._series)
         default = self.inventory.profiles[self.inventory.default_profile]
         factor = max(profile.interval_factor for profile in profiles) / default.interval_factor
         silent_after = max(profile.silent_after_seconds for profile in profiles)

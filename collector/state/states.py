@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from agent.wire import LineState, PowerState, Sample, SpoolState
 from collector.inventory.model import Series
+from collector.state.meters import Meter
 
 Confirmed = Literal["up", "down", "unknown"]
 Contact = Literal["never", "live", "silent", "closed"]
@@ -45,6 +46,8 @@ class SeriesState(Struct, kw_only=True):
     """Corrected time of `sample`."""
     sample: Sample | None = None
     """The newest there is, whether it counts or not."""
+    meter: Meter | None = None
+    """Of those that tell of quality."""
 
     @property
     def measured(self) -> Sample | None:

@@ -104,6 +104,41 @@ CASES = [
     ),
     (
         "interval_factor: 3",
+        "interval_factor: 3, limits: {internet: {loss: 3}}",
+        "province.yml line 41, profiles.calm.limits.internet.loss: found 3, expected a share: more than 0, at most 1",
+    ),
+    (
+        "interval_factor: 3",
+        "interval_factor: 3, limits: {tslcd: {delay_seconds: 0}}",
+        "province.yml line 41, profiles.calm.limits.tslcd.delay_seconds: found 0, expected more than 0, at most 60",
+    ),
+    (
+        "interval_factor: 3",
+        "interval_factor: 3, limits: {web: {delay_from_seconds: 9}}",
+        "province.yml line 41, profiles.calm.limits.web.delay_from_seconds: found 9, expected 0 to the delay_seconds, 8",
+    ),
+    (
+        "interval_factor: 3",
+        "interval_factor: 3, limits: {lan: {delay_factor: 1}}",
+        "province.yml line 41, profiles.calm.limits.lan.delay_factor: found 1, expected more than 1, at most 100",
+    ),
+    (
+        "interval_factor: 3",
+        "interval_factor: 3, limits: {conference: {jitter_seconds: 30}}",
+        "province.yml line 41, profiles.calm.limits.conference.jitter_seconds: found 30, expected more than 0, at most 10",
+    ),
+    (
+        "interval_factor: 3",
+        "interval_factor: 3, limits: {conference: {mos: 5}}",
+        "province.yml line 41, profiles.calm.limits.conference.mos: found 5, expected 1 to 4.5",
+    ),
+    (
+        "interval_factor: 3",
+        "interval_factor: 3, limits: {web: {loss: 0.1}}",
+        "province.yml line 41, profiles.calm.limits.web.loss: unknown key; expected one of: delay_from_seconds, delay_factor, delay_seconds",
+    ),
+    (
+        "interval_factor: 3",
         "interval_factor: .inf",
         "province.yml line 41, profiles.calm.interval_factor: found the number .inf, expected a number",
     ),

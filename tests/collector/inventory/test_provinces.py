@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
+from msgspec.structs import asdict
 
 from agent.config import decode_agent_config, mistakes
 from collector.inventory.load import LOCAL_TARGETS
 from collector.inventory.loads import round_seconds, runs_at_once
 from collector.inventory.model import COMMUNE_KINDS, Inventory
+from collector.state.fleet import Fleet
 from tests.collector.inventory.folders import shipped
 
 DOCUMENTATION = [
@@ -228,6 +230,33 @@ def test_load_tests_have_their_time(inventory):
         at_once = min(len(loads), runs_at_once(trunk, loads[0].bits_per_second))
         interval = inventory.checks[check].interval_seconds
         assert round_seconds(len(loads), at_once, loads[0].seconds) < interval / 4
+
+
+def test_the_ceremony_has_stricter_limits_for_all_that_is_told_of(inventory):
+    """No limit of its profile is laxer than on other days, and each path and page has a stricter one."""
+    days, ceremony = inventory.profiles["calm"].limits, inventory.profiles["live"].limits
+    assert days == inventory.profiles["fast"].limits == inventory.profiles["trial"].limits
+    for what in ("internet", "tslcd", "conference", "web"):
+        usual, strict = asdict(getattr(days, what)), asdict(getattr(ceremony, what))
+        usual["mos"], strict["mos"] = -usual.get("mos", 0), -strict.get("mos", 0)
+
+        assert all(strict[name] <= usual[name] for name in usual)
+        assert strict != usual
+
+
+def test_quality_is_told_of_every_line_bridge_and_central_page(inventory):
+    """Echoes to the anchors speak of lines, those to the router of the LAN, pages of their system."""
+    quality = Fleet(inventory, started_at=0.0).quality
+    about: dict[tuple[str, str], set[str]] = {}
+    for series, subject in quality.subject_of.items():
+        about.setdefault((subject.about, subject.group), set()).add(series.check)
+
+    assert {"anchor", "internet"} == about["line", "internet"]
+    assert {"anchor", "tslcd"} == about["line", "tslcd"]
+    assert {"gateway"} == about["lan", "lan"]
+    assert {"vc", "vc-sound", "vc-picture"} == about["conference", "conference"]
+    assert {"tthc", "portal", "qlvb", "dvcqg"} <= about["web", "web"]
+    assert len(quality.named) == len(quality.series_of)
 
 
 def test_every_system_of_the_province_is_measured(inventory):
