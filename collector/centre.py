@@ -38,7 +38,7 @@ from collector.ingest.journal import Journal
 from collector.inventory.load import load
 from collector.inventory.model import Inventory
 from collector.inventory.problems import FolderError
-from collector.past.record import Record
+from collector.past.record import RECORD, Record
 from collector.state.fleet import Fleet
 from collector.state.ledger_board import LedgerBoard
 from collector.state.ledger_keep import Keeper
@@ -82,7 +82,7 @@ class Centre:
         )
         self._store = Store(state / "state.sqlite")
         self.evidence = EvidenceStore(state / "state.sqlite")
-        self.record = Record(state / "record.sqlite")
+        self.record = Record(state / RECORD)
         self.incidents = Incidents(
             self._store.open_incidents(),
             last_id=self._store.last_id(),

@@ -17,6 +17,7 @@ from collector.database import Database, open_database
 from collector.state.fleet import Fleet
 from collector.state.states import AgentState, Contact
 
+RECORD = "record.sqlite"
 CLOCK_STEP_SECONDS = 0.5
 """A PC's clock that moved by less is no other words."""
 MOST_WAITING = 20_000

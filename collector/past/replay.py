@@ -10,7 +10,7 @@ from heapq import merge
 from math import inf
 from typing import NamedTuple
 
-from collector.bridge.rehearsals import REHEARSAL
+from collector.bridge.slots import REHEARSAL
 from collector.ingest.entries import NewEntry
 from collector.inventory.model import Inventory
 from collector.past.record import US, Heard
@@ -35,7 +35,8 @@ def replay(
     """
     fleet = Fleet(inventory, started_at=begin)
     voices = _Voices(fleet)
-    happened = merge(_words_until(heard), ((one.received_at, one) for one in entries), key=_time)
+    stored: Iterator[tuple[float, _Voice | NewEntry]] = ((one.received_at, one) for one in entries)
+    happened = merge(_voices_of(heard), stored, key=lambda item: item[0])
     upcoming = next(happened, None)
     for number in range(int((end - begin) / TICK_SECONDS) + 1):
         now = begin + number * TICK_SECONDS
@@ -57,17 +58,13 @@ class _Voice(NamedTuple):
     """Its last push before it said something else."""
 
 
-def _words_until(heard: Sequence[Heard]) -> list[tuple[float, "_Voice"]]:
+def _voices_of(heard: Sequence[Heard]) -> list[tuple[float, _Voice | NewEntry]]:
     ends: dict[str, float] = {}
-    voices = []
+    voices: list[tuple[float, _Voice | NewEntry]] = []
     for one in reversed(heard):
         voices.append((one.at, _Voice(one, ends.get(one.agent, inf))))
         ends[one.agent] = one.heard_at
     return voices[::-1]
-
-
-def _time(item: tuple[float, object]) -> float:
-    return item[0]
 
 
 def _apply(fleet: Fleet, entry: NewEntry) -> None:
