@@ -21,6 +21,7 @@ from collector.diagnosis.store import Store
 from collector.export.exposition import Exposition
 from collector.export.own import Own
 from collector.ingest.journal import Journal
+from collector.past.record import Record
 from collector.state.fleet import Fleet
 
 TICK_SECONDS = 0.25
@@ -45,6 +46,7 @@ class Beat:
         slots: Slots,
         rehearsals: Rehearsals,
         journal: Journal,
+        record: Record,
         own: Own,
         wall: Callable[[], float],
     ) -> None:
@@ -56,12 +58,13 @@ class Beat:
         self._slots = slots
         self._rehearsals = rehearsals
         self._journal = journal
+        self._record = record
         self._own = own
         self._wall = wall
         self._unsaved: dict[str, Change] = {}
         self._conflicts = self._checked = self._broken = 0
         self._unknown_series = 0
-        self._failing = False
+        self._failing = self._record_failing = False
         self._clocks_differ = wall() - time.monotonic()  # asyncio's loops have this clock
         self._contacts_due = 0.0
 
@@ -89,6 +92,7 @@ class Beat:
         """Look at everything once."""
         now = self._wall()
         self._fleet.tick(now)
+        self._record.look(self._fleet, now)
         if self._fleet.inventory.loads:
             self._give_slots(now)
         changes = self._incidents.observe(self._fleet, now)
@@ -102,7 +106,10 @@ class Beat:
                 change.incident.check,
             )
             self._unsaved[change.incident.id] = change
-        if self._unsaved or monotonic >= self._contacts_due:
+        is_due = monotonic >= self._contacts_due
+        if self._record.waiting and (is_due or not self._record_failing):
+            await self._save_record()
+        if self._unsaved or is_due:
             await self._save()
             self._contacts_due = monotonic + CONTACTS_SECONDS
         if changes:
@@ -135,6 +142,16 @@ class Beat:
         else:
             self._failing = False
 
+    async def _save_record(self) -> None:
+        try:
+            await asyncio.to_thread(self._record.save)
+        except (sqlite3.Error, OSError) as exc:
+            if not self._record_failing:
+                log.error("who is heard cannot be recorded error=%s", exc)  # noqa: TRY400 - no bug of ours
+            self._record_failing = True
+        else:
+            self._record_failing = False
+
     def _count(self) -> None:
         """Bring our own counters up to what the rooms below have counted."""
         journal, own = self._journal, self._own
@@ -161,3 +178,4 @@ class Beat:
             log.warning("this process stood still seconds=%.1f", late)
         if abs(step) > STALL_SECONDS or late > STALL_SECONDS:
             self._fleet.pardon(now)
+            self._record.pardon(now)

@@ -38,6 +38,7 @@ from collector.ingest.journal import Journal
 from collector.inventory.load import load
 from collector.inventory.model import Inventory
 from collector.inventory.problems import FolderError
+from collector.past.record import RECORD, Record
 from collector.state.fleet import Fleet
 from collector.state.ledger_board import LedgerBoard
 from collector.state.ledger_keep import Keeper
@@ -81,6 +82,7 @@ class Centre:
         )
         self._store = Store(state / "state.sqlite")
         self.evidence = EvidenceStore(state / "state.sqlite")
+        self.record = Record(state / RECORD)
         self.incidents = Incidents(
             self._store.open_incidents(),
             last_id=self._store.last_id(),
@@ -136,7 +138,7 @@ class Centre:
         await work
         await asyncio.gather(*beside)
         await self.journal.close()
-        for file in (self.access, self._store, self.evidence, self.configs):
+        for file in (self.access, self._store, self.evidence, self.configs, self.record):
             file.close()
         for receiver in self.remote_write:
             receiver.close()
@@ -278,6 +280,7 @@ class Centre:
             slots=self.slots,
             rehearsals=self.rehearsals,
             journal=self.journal,
+            record=self.record,
             own=self.own,
             wall=self._wall,
         )
@@ -291,6 +294,7 @@ class Centre:
         self._early.clear()
         self._exposition.show(self.incidents.open.values())
         self.fleet.pardon(self._wall())
+        self.record.pardon(self._wall())
         self.loaded = True
         log.info(
             "loaded agents=%d open_incidents=%d seconds=%.1f",

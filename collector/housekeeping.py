@@ -10,6 +10,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from collector.config import Keep
 from collector.ingest.access import Access
 from collector.ingest.journal import Journal
+from collector.past.record import Record
 from collector.state.ledger_keep import Keeper
 from collector.state.rollup_follow import Follower
 
@@ -28,11 +29,12 @@ class Rooms(Protocol):
     rollups: Follower
     ledger: Keeper
     access: Access
+    record: Record
 
 
 @contextmanager
 def housekeeping(rooms: Rooms, keep: Keep, wall: Callable[[], float]) -> Iterator[None]:
-    """Keep journal, rollups and ledger within their bounds each hour, note the tokens' use each minute.
+    """Keep journal, rollups, ledger and record within their bounds each hour, note the tokens' use each minute.
 
     And follow the journal's chain, a little at a time, so that what rots is known in time.
     """
@@ -47,6 +49,7 @@ def housekeeping(rooms: Rooms, keep: Keep, wall: Callable[[], float]) -> Iterato
             oldest = wall() - keep.days * _DAY
             await rooms.rollups.remove(oldest)
             await rooms.ledger.remove(oldest)
+            await asyncio.to_thread(rooms.record.remove, oldest)
             await rooms.journal.remove(received_before=oldest, max_bytes=int(keep.gigabytes * 1e9))
 
     async def check() -> None:

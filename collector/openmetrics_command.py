@@ -9,11 +9,10 @@ import sqlite3
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from agent.wire import EVIDENCE
 from collector.backup import JOURNAL
@@ -24,11 +23,10 @@ from collector.export.openmetrics import seat_of, text_of
 from collector.export.picking import Rows
 from collector.export.point_sort import PointSort
 from collector.ingest import entries
-from collector.ingest.chain import last_before, read_head, read_removed, read_rows
+from collector.ingest.chain import read_removed, rows_since
 from collector.ingest.entries import Entry
 from collector.inventory.model import Inventory, Series
 
-READ_AT_ONCE = 500
 BEFORE_SECONDS = 86_400.0
 """Arrivals are looked at from so long before the window: the centre's own clock may have been set."""
 HEAD_SECONDS = 3 * 3_600.0
@@ -185,7 +183,7 @@ def _write(selection: _Selection, database: Database, out: Path) -> None:
 
 
 def _gather(selection: _Selection, database: Database, sort: PointSort) -> None:
-    for row in _rows(database, selection.since - BEFORE_SECONDS):
+    for row in rows_since(database, selection.since - BEFORE_SECONDS):
         if row is None:
             selection.left_out["damaged"] += 1
         elif selection.wants(row[_AGENT], row[_TIMES]):
@@ -195,15 +193,6 @@ def _gather(selection: _Selection, database: Database, sort: PointSort) -> None:
                 selection.left_out["damaged"] += 1
             else:
                 selection.take(entry, sort)
-
-
-def _rows(database: Database, received_at: float) -> Iterator[tuple[Any, ...] | None]:
-    """Yield what arrived since then and is there now, a little at a time: see chain.py."""
-    after, newest = last_before(database, received_at), read_head(database).id
-    while after < newest:
-        rows = list(read_rows(database, after, READ_AT_ONCE))
-        yield from (row for number, row in rows if number <= newest)
-        after = rows[-1][0] if rows else after + READ_AT_ONCE
 
 
 def _oldest(database: Database) -> float | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from collector.config import read_collector_file
 from collector.evidence_export import export
+from collector.explain_command import explained
 from collector.inventory.load import load
 from collector.ledger_command import ledger
 from collector.openmetrics_command import export_openmetrics
@@ -41,6 +42,14 @@ def add_tellers(
     ledger_.add_argument("--json", action="store_true", help="everything, for programs")
     ledger_.set_defaults(command=_ledger)
 
+    explain = add(
+        "explain", help="say what is wrong at one place, by which rule, and what is put down to it"
+    )
+    explain.add_argument("--site", required=True, metavar="CODE", help="its id, such as 04792")
+    explain.add_argument("--at", default="", metavar="TIME", help=f"{_TIME_HELP}; default now")
+    explain.add_argument("--lang", choices=sorted(TEXTS), default="vi", help=LANG_HELP)
+    explain.set_defaults(command=_explain)
+
     doing = add("export", help="write measurements for other programs").add_subparsers(
         required=True, metavar="FORMAT"
     )
@@ -58,7 +67,7 @@ def add_tellers(
     openmetrics.add_argument("--site", default="", metavar="CODE", help="one place only")
     openmetrics.add_argument("out", type=Path, metavar="OUT", help="the file to make")
     openmetrics.set_defaults(command=_openmetrics)
-    return evidence, ledger_, openmetrics
+    return evidence, ledger_, explain, openmetrics
 
 
 def _evidence(arguments: argparse.Namespace) -> int:
@@ -86,6 +95,20 @@ def _ledger(arguments: argparse.Namespace) -> int:
         end=arguments.end,
         lang=arguments.lang,
         as_json=arguments.json,
+    )
+    sys.stdout.write(said)
+    return 0
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    config = read_collector_file(arguments.config)
+    said = explained(
+        config,
+        load(config.province),
+        arguments.site,
+        at=arguments.at,
+        now=time.time(),
+        lang=arguments.lang,
     )
     sys.stdout.write(said)
     return 0

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from collector.database import open_database
+from collector.database import open_database, open_reader
 from collector.diagnosis.incident import Change, Incident
 from collector.state.states import AgentState, Contact
 
@@ -109,6 +109,17 @@ class Store:
     def _read(self, where: str, *values: object) -> list[Incident]:
         rows = self._database.execute(f"SELECT body FROM incidents {where}", values)  # noqa: S608  ours
         return [_decoder.decode(body) for (body,) in rows]
+
+
+def open_at(path: Path, moment: float) -> list[Incident]:
+    """Return what was open at a moment, oldest first, as it stands now. sqlite3.Error."""
+    with closing(open_reader(path)) as database:
+        rows = database.execute(
+            "SELECT body FROM incidents WHERE closed_at IS NULL OR closed_at > ? ORDER BY number",
+            (moment,),
+        ).fetchall()
+    found = [_decoder.decode(body) for (body,) in rows]
+    return [one for one in found if one.opened_at <= moment]
 
 
 def note_restore(path: Path, now: float) -> None:

@@ -122,6 +122,15 @@ def read_rows(
         yield from ((row[0], _whole(row)) for row in rows)
 
 
+def rows_since(database: Database, received_at: float) -> Iterator[tuple[Any, ...] | None]:
+    """Yield what arrived since then and is there now, a few rows at a time; None as above."""
+    after, newest = last_before(database, received_at), read_head(database).id
+    while after < newest:
+        rows = list(read_rows(database, after, _AT_ONCE))
+        yield from (row for number, row in rows if number <= newest)
+        after = rows[-1][0] if rows else after + _AT_ONCE
+
+
 def _one_row(database: Database, number: int) -> Iterator[tuple[int, tuple[Any, ...] | None]]:
     try:
         row = database.execute(f"{entries.READ} WHERE entries.id = ?", (number,)).fetchone()
