@@ -8,16 +8,17 @@ import asyncio
 import random
 import struct
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from agent.segments import Pending, Writer
-from agent.wire import WIRE_VERSION, Batch, Sample, Stamp
+from agent.wire import WIRE_VERSION, Batch, Failure, Sample, Stamp
 from collector.database import Database, open_reader
 from collector.ingest.access import Access
 from tests.e2e.province import COLLECTOR, Program
@@ -31,32 +32,43 @@ from tests.waiting import until
 OLD_BOOT, OLD_MACHINE = "0d" * 16, "0e" * 16
 DAY = 86_400
 SEGMENT_BYTES = 1 << 20
-KINDS = ("icmp", "tcp", "http", "dns", "tls")
+TARGETS = {
+    "http": "https://portal-{}.example/",
+    "tls": "portal-{}.example:443",
+    "tcp": "portal-{}.example:443",
+    "icmp": "portal-{}.example",
+    "ntp": "portal-{}.example",
+}
+KINDS = tuple(TARGETS)
 CHECKS = [f"kind: tcp\ntargets: ['{DATA_CENTRE}:{PORT}']"] * 5
 """As many samples a second as 25 checks each 5 s."""
 
 
-def fill_spool(directory: Path, batches: int = DAY, *, until_wall: float | None = None) -> int:
-    """Write what an office seals in so many seconds: five samples each; return bytes on disk."""
-    directory.mkdir(parents=True, mode=0o700)
+def fill_spool(directory: Path, batches: int = DAY) -> None:
+    """Write what an office seals in so many seconds, up to a minute ago: five samples each."""
     chance = random.Random(4)
-    end = until_wall or time.time() - 60
-    number, writer, size = 1, Writer(directory / f"{1:010}.seg"), 0
-    for first in range(1, batches + 1, 64):
-        some = range(first, min(first + 64, batches + 1))
-        size += sum(
-            r.end - r.start
-            for r in writer.write([_batch(n, end - batches + n, chance) for n in some])
-        )
+    begin = time.time() - 60 - batches
+    write_spool(directory, (sealed(n, begin + n, chance) for n in range(1, batches + 1)))
+
+
+def write_spool(directory: Path, pendings: Iterable[Pending]) -> None:
+    """Write batches as an agent's spool does: in segments, a sync now and then."""
+    directory.mkdir(parents=True, mode=0o700)
+    number, writer = 1, Writer(directory / f"{1:010}.seg")
+    left = iter(pendings)
+    while some := list(islice(left, 64)):
+        writer.write(some)
         if writer.size >= SEGMENT_BYTES:
             writer.close()
             number += 1
             writer = Writer(directory / f"{number:010}.seg")
     writer.close()
-    return size
 
 
-def _batch(seq: int, wall: float, chance: random.Random) -> Pending:
+def sealed(
+    seq: int, wall: float, chance: random.Random, *, config: int = 1, down: str = ""
+) -> Pending:
+    """Return the batch of a second that ends at `wall`, UTC; the check `down` fails in it."""
     stamp = Stamp(wall_ms=round(wall * 1e3), mono_ns=seq * 10**9)
     batch = Batch(
         v=WIRE_VERSION,
@@ -66,28 +78,39 @@ def _batch(seq: int, wall: float, chance: random.Random) -> Pending:
         seq=seq,
         sealed=stamp,
         synchronised=True,
-        config=1,
+        config=config,
         program="0.1.0",
-        samples=[_sample(seq, check, wall, chance) for check in range(5)],
+        samples=samples(seq, stamp, chance, down=down),
     )
     return Pending(OLD_BOOT, seq, stamp.wall_ms, msgspec.json.encode(batch), synchronised=True)
 
 
-def _sample(seq: int, check: int, wall: float, chance: random.Random) -> Sample:
-    check += 5 * (seq % 5)
-    at = wall - chance.random()
+def samples(seq: int, sealed: Stamp, chance: random.Random, *, down: str = "") -> list[Sample]:
+    """Return a fifth of 25 checks, in turn: so each is measured every five seconds."""
+    return [_sample(seq, 5 * (seq % 5) + place, sealed, chance, down) for place in range(5)]
+
+
+def _sample(seq: int, check: int, sealed: Stamp, chance: random.Random, down: str) -> Sample:
+    ago = chance.random()
+    attempts = (seq + 4) // 5
+    name, kind = f"check-{check}", KINDS[check % 5]
     return Sample(
-        check=f"check-{check}",
-        target=f"https://portal-{check}.example/",
-        kind=KINDS[check % 5],
+        check=name,
+        target=TARGETS[kind].format(check),
+        kind=kind,
         version=1,
-        start=Stamp(wall_ms=round(at * 1e3), mono_ns=round(at * 1e9)),
+        start=Stamp(
+            wall_ms=sealed.wall_ms - round(ago * 1e3), mono_ns=sealed.mono_ns - round(ago * 1e9)
+        ),
         duration=round(chance.uniform(0.01, 0.3), 6),
         phases={name: round(chance.uniform(0, 0.1), 6) for name in ("resolve", "connect", "tls")},
         values={"http_status_code": 200, "ip_protocol": 4},
-        counters={"all_success_count": seq, "all_success_sum": seq - chance.randrange(2)},
+        counters={
+            "all_success_count": attempts,
+            "all_success_sum": attempts - chance.randrange(2),
+        },
         facts={"address": "192.0.2.7"},
-        line="vnpt",
+        failure=Failure.REFUSED if name == down else None,
     )
 
 

@@ -36,5 +36,5 @@ async def test_a_day_on_a_slow_line(province, tmp_path):
         begun = time.monotonic()
         await until(lambda: drain.drained() == BATCHES, seconds=900, what="drained")
         took = time.monotonic() - begun
-        print(f"2 Mbit/s, 200 ms: {DAY} batches in {took:.1f} s, {drain.told()}")
+        print(f"2 Mbit/s, 200 ms: {BATCHES} batches in {took:.1f} s, {drain.told()}")
     assert max(drain.ages) <= LIVE_SECONDS

@@ -7,7 +7,7 @@ there were before it, so one that is missing or doubled shows, whatever batch it
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,11 +74,12 @@ def account(folder: Path, *, made: Mapping[str, int] = {}) -> Account:
     """
     found, runs = Account(), Runs()
     held: dict[tuple[str, str], set[int]] = {}
-    stored = {(entry.agent, entry.boot, entry.seq) for entry in journal(folder)}
-    found.stored = len(stored)
-    for entry in journal(folder):
+    stored: set[tuple[str, str, int]] = set()
+    for entry in _stored(folder):
+        stored.add((entry.agent, entry.boot, entry.seq))
         held.setdefault((entry.agent, entry.boot), set()).add(entry.seq)
         _count(entry.batch, runs)
+    found.stored = len(stored)
     for numbers in runs.values():
         found.at_centre += numbers.total()
         found.not_at_centre += max(numbers) - len(numbers)
@@ -114,10 +115,15 @@ def account(folder: Path, *, made: Mapping[str, int] = {}) -> Account:
 
 def journal(folder: Path) -> list[Entry]:
     """Return every batch that a province's collector has stored, in the order it did."""
+    return list(_stored(folder))
+
+
+def _stored(folder: Path) -> Iterator[Entry]:
+    """Yield the same; there may be more than fits into memory."""
     path = folder / "state" / "journal.sqlite"
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-        rows = database.execute(f"{READ} ORDER BY entries.id").fetchall()
-    return [entry_of(facts_of(row)) for row in rows]
+        for row in database.execute(f"{READ} ORDER BY entries.id"):
+            yield entry_of(facts_of(row))
 
 
 def _batches(files: Iterable[Path]) -> dict[tuple[str, int], Batch]:

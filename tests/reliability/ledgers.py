@@ -85,7 +85,7 @@ def ask(folder: Path) -> dict[str, Any]:
     """Return what the command says of a province, whether its collector runs or not."""
     command = [*COLLECTOR, "ledger", "--json", "-c", f"{folder}/collector.yml"]
     done = subprocess.run(
-        command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=60
+        command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
