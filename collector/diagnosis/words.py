@@ -30,12 +30,11 @@ from collector.diagnosis.phrases import (
     SOME_SYSTEM,
     TARGETS,
 )
+from collector.diagnosis.routing import OF_A_CARRIER
 from collector.inventory.model import COMMUNE_KINDS, SITE_KINDS, Inventory, Series, Site, Text
 
 Language = Literal["vi", "en"]
 MOST_NAMED = 3
-OF_A_CARRIER = frozenset({"carrier_outage", "line_down", "line_degraded"})
-"""Causes that a carrier has to mend."""
 
 
 def title(incident: Incident, inventory: Inventory) -> Text:

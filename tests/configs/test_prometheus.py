@@ -85,6 +85,8 @@ def test_one_series_has_one_writer():
         families.CHECK_UP,
         families.INCIDENT,
         families.INCIDENT_INFO,
+        families.INCIDENT_ESCALATED,
+        families.INCIDENT_REASSIGNED,
     )
     assert [family.name for family in live if not re.fullmatch(dropped["regex"], family.name)] == []
 
