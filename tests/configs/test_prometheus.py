@@ -15,6 +15,15 @@ SHIPPED = Path(__file__).parents[2] / "configs" / "prometheus"
 HOLD = """          or on (job, instance, id)
             (thongsuot:incident:held and on (job, instance) up{job="thongsuot"} == 0)
 """
+HOLD_ESCALATED = """          or on (job, instance, id, tier)
+            (thongsuot:incident_escalated:held and on (job, instance) up{job="thongsuot"} == 0)
+"""
+HOLD_REASSIGNED = """          or on (job, instance, id, route)
+            (thongsuot:incident_reassigned:held and on (job, instance) up{job="thongsuot"} == 0)
+"""
+NEWEST = """\
+              and timestamp(thongsuot_incident_{0}) == on (job, instance) group_left () timestamp(up{{job="thongsuot"}})
+"""
 
 pytestmark = pytest.mark.real
 
@@ -54,6 +63,25 @@ def test_the_rules_do_what_their_cases_say():
         ),
         (" or timestamp(thongsuot_incident) - 1", "", "phu-tho-250701-009"),
         ("for: 5s", "for: 4s", "ThongSuotCollectorDown"),
+        (HOLD_ESCALATED, "", "ThongSuotIncidentEscalated"),
+        (HOLD_REASSIGNED, "", "ThongSuotIncidentReassigned"),
+        (
+            "topk by (id, tier) (1, thongsuot:incident_escalated:held and",
+            "(thongsuot:incident_escalated:held and",
+            'tier="1"',
+        ),
+        (
+            "topk by (id, route) (1, thongsuot:incident_reassigned:held and",
+            "(thongsuot:incident_reassigned:held and",
+            "ThongSuotIncidentReassigned",
+        ),
+        (NEWEST.format("escalated"), "", "ThongSuotIncidentEscalated"),
+        (NEWEST.format("reassigned"), "", "ThongSuotIncidentReassigned"),
+        (
+            '          unless on (job, instance) thongsuot:incident:held{cause="collector_blind"}\n',
+            "",
+            "ThongSuotManyChecksDown",
+        ),
     ],
 )
 def test_the_cases_notice_a_rule_that_lost_a_part(tmp_path, part, instead, seen):
