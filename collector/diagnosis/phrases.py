@@ -152,19 +152,5 @@ OF_THING = _text("{title} từ {since}: {where}.", "{title} since {since}: {wher
 ALONE = _text("{title} từ {since}.", "{title} since {since}.")
 TARGETS = _text("Không đạt: {targets}.", "Failing: {targets}.")
 OWNER = _text("Chủ trì: {owner}.", "Lead: {owner}.")
-FACTS = _text("Số đo: {facts}.", "Measured: {facts}.")
+PROOF = _text("Chứng cứ: {proof}.", "Evidence: {proof}.")
 PLACE = _text("{kind} {name}", "{name} {kind}")
-
-FACT_NAMES: Mapping[str, Text] = {
-    "loss": _text("mất gói", "loss"),
-    "delay": _text("độ trễ", "delay"),
-    "jitter": _text("rung pha", "jitter"),
-    "duration": _text("thời gian phản hồi", "response time"),
-    "usual": _text("bình thường", "usually"),
-    "limit": _text("mức đạt", "limit"),
-    "offset": _text("lệch", "off by"),
-    "expires": _text("hết hạn", "expires"),
-    "answer": _text("trả lời", "answer"),
-    "expected": _text("phải là", "expected"),
-}
-"""Facts of an incident that are told in a page; others stay on the wall."""

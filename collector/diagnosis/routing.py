@@ -33,14 +33,6 @@ def routing(incident: Incident, inventory: Inventory) -> dict[str, str]:
     }
 
 
-def escalated_to(route: str, tier: int, inventory: Inventory) -> str:
-    """Return whom a tier calls: as many steps along `escalate_to`, or the last there is."""
-    for _ in range(tier):
-        known = inventory.on_call.get(route)
-        route = known.escalate_to if known and known.escalate_to else route
-    return route
-
-
 def _area(incident: Incident, inventory: Inventory) -> str:
     """Return the former province of all its places; "" where they lie in several."""
     areas = {

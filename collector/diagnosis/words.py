@@ -14,8 +14,6 @@ from collector.diagnosis.phrases import (
     AREA,
     COUNTED,
     COUNTED_OF,
-    FACT_NAMES,
-    FACTS,
     FLAPPING,
     LINE,
     MORE_PLACES,
@@ -25,12 +23,14 @@ from collector.diagnosis.phrases import (
     OWNER,
     PHRASES,
     PLACE,
+    PROOF,
     SOME_CARRIER,
     SOME_LINE,
     SOME_SYSTEM,
     TARGETS,
 )
-from collector.diagnosis.routing import OF_A_CARRIER
+from collector.diagnosis.proof import proof
+from collector.diagnosis.routing import NOT_KNOWN_WHOSE, OF_A_CARRIER
 from collector.inventory.model import COMMUNE_KINDS, SITE_KINDS, Inventory, Series, Site, Text
 
 Language = Literal["vi", "en"]
@@ -57,6 +57,8 @@ def sentence(incident: Incident, inventory: Inventory) -> Text:
 
 def owner(incident: Incident, inventory: Inventory) -> str:
     """Return who has to act; "" where the cause does not tell yet."""
+    if incident.cause in NOT_KNOWN_WHOSE:
+        return ""
     if incident.owner:
         return incident.owner
     if incident.cause in OF_A_CARRIER and incident.carrier in inventory.carriers:
@@ -167,16 +169,12 @@ class _Words(NamedTuple):
             first = self.say(OF_PLACE, title=self.said(), since=since, where=places)
         else:
             first = self.say(OF_THING, title=title, since=since, where=places)
-        facts = [
-            f"{self.say(FACT_NAMES[name])} {fact}"
-            for name, fact in self.incident.facts.items()
-            if name in FACT_NAMES
-        ]
+        known = proof(self.incident.facts, self.language)
         whose = owner(self.incident, self.inventory)
         parts = (
             first,
             self.say(TARGETS, targets=targets) if targets else "",
-            self.say(FACTS, facts=", ".join(facts)) if facts else "",
+            self.say(PROOF, proof=known) if known else "",
             self.say(phrase.hint),
             self.say(OWNER, owner=whose) if whose else "",
         )

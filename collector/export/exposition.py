@@ -24,11 +24,11 @@ configs/prometheus do.
 
 import asyncio
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from collector.diagnosis import words
 from collector.diagnosis.incident import Incident
-from collector.diagnosis.routing import escalated_to, routing
+from collector.diagnosis.routing import routing
 from collector.diagnosis.words import Language
 from collector.export import families
 from collector.export.families import Family
@@ -72,17 +72,17 @@ class Exposition:
         self._zipped = b""
         self._page_until = 0.0
 
-    def show(self, incidents: Iterable[Incident], tiers: Mapping[str, int] = {}) -> None:
+    def show(self, incidents: Iterable[Incident], called: Mapping[str, Sequence[str]] = {}) -> None:
         """Take the open incidents, after they were saved: what is told survives a restart.
 
-        `tiers`: how often each was escalated, by id; who is not in it was not.
+        `called`: whom an incident was escalated to, tier by tier, as routes, by its id.
         """
         inventory = self._fleet.inventory
         incidents = list(incidents)
         escalated = (
             row
             for incident in incidents
-            for row in _escalated(incident, tiers.get(incident.id, 0), inventory)
+            for row in _escalated(incident, called.get(incident.id, ()))
         )
         told = (_in_words(incident, inventory, self._url, self._language) for incident in incidents)
         reassigned = (row for incident in incidents for row in _reassigned(incident, inventory))
@@ -214,16 +214,10 @@ def _in_words(incident: Incident, inventory: Inventory, url: str, language: Lang
     )
 
 
-def _escalated(incident: Incident, tiers: int, inventory: Inventory) -> Iterator[str]:
+def _escalated(incident: Incident, called: Iterable[str]) -> Iterator[str]:
     """Yield every tier reached, not only the last: what was called before must not be closed."""
-    first = incident.routing.get("route", "")
-    for tier in range(1, tiers + 1):
-        yield labels(
-            id=incident.id,
-            severity=incident.severity,
-            tier=str(tier),
-            route=escalated_to(first, tier, inventory),
-        )
+    for tier, route in enumerate(called, 1):
+        yield labels(id=incident.id, severity=incident.severity, tier=str(tier), route=route)
 
 
 def _reassigned(incident: Incident, inventory: Inventory) -> Iterator[str]:

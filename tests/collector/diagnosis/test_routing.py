@@ -4,15 +4,15 @@ import pytest
 from msgspec.structs import replace
 
 from collector.diagnosis.incident import Incident
-from collector.diagnosis.routing import escalated_to, routing
-from collector.inventory.model import Inventory, Phase, Route, Text
+from collector.diagnosis.routing import routing
+from collector.inventory.model import Inventory, Phase, Text
 from tests.collector.a_province import DC, NOON, TCOC, YPHU, a_province
 
 ANY = Text(vi="x", en="x")
 
 
 def on_duty() -> Inventory:
-    """Return the province with people on duty, and a phase that begins at noon."""
+    """Return the province whose systems have people on duty, and a phase that begins at noon."""
     inventory = a_province()
     carriers = {
         **inventory.carriers,
@@ -28,11 +28,6 @@ def on_duty() -> Inventory:
         carriers=carriers,
         systems=systems,
         phases={"cutover": Phase(name=ANY, begins=begins, ends=ends, profile="fast")},
-        on_call={
-            "vnpt": Route(name=ANY, escalate_to="room", escalate_after_seconds=300),
-            "room": Route(name=ANY, escalate_to="head", escalate_after_seconds=300),
-            "head": Route(name=ANY),
-        },
     )
 
 
@@ -85,11 +80,3 @@ def test_an_area_is_that_of_all_places_and_the_phase_that_of_the_opening():
     assert routing(an_incident("mass_silence", YPHU, DC), inventory)["area"] == ""
     assert routing(an_incident("site_silent", "99999"), inventory)["area"] == ""
     assert routing(an_incident("site_silent", opened_at=NOON - 1), inventory)["phase"] == ""
-
-
-def test_escalation_follows_the_duty_roster_and_stays_at_its_end():
-    """Each tier is one step further; nobody stands above the last."""
-    called = [escalated_to("vnpt", tier, HERE) for tier in range(5)]
-
-    assert called == ["vnpt", "room", "head", "head", "head"]
-    assert escalated_to("", 1, HERE) == ""

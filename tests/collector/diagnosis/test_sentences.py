@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from collector.diagnosis.incident import Cause, Incident, Member
 from collector.diagnosis.phrases import PHRASES
+from collector.diagnosis.proof import proof
 from collector.diagnosis.words import owner, sentence, title, where
 from collector.inventory.model import Inventory, Series, Text
 from tests.collector.a_province import NOON, TCOC, YPHU, a_province
@@ -114,16 +115,18 @@ SENTENCES = [
             "line_degraded",
             carrier="viettel",
             line="du-phong",
-            facts={"loss": "4,2%", "delay": "180 ms", "boot": "7"},
+            facts={
+                "line/05305/du-phong": "loss 4.2 % (limit 2 %), delay 180 ms (usual 9 ms, limit 100 ms)"
+            },
             flapping=True,
         ),
         (
             f"Xã Yên Phú suy giảm đường Viettel (du-phong), chập chờn từ {AT}. "
-            "Số đo: mất gói 4,2%, độ trễ 180 ms. Chủ trì: Viettel."
+            "Chứng cứ: mất gói 4,2% (mức đạt 2%), độ trễ 180 ms (bình thường 9 ms, mức đạt 100 ms). Chủ trì: Viettel."
         ),
         (
             f"Yên Phú commune: Viettel (du-phong) line degraded, flapping since {AT}. "
-            "Measured: loss 4,2%, delay 180 ms. Lead: Viettel."
+            "Evidence: loss 4.2 % (limit 2 %), delay 180 ms (usual 9 ms, limit 100 ms). Lead: Viettel."
         ),
     ),
     (
@@ -140,14 +143,11 @@ SENTENCES = [
         f"Yên Phú commune: name resolution broken since {AT}. Failing: 192.168.1.1.",
     ),
     (
-        an_incident("dns_hijack", facts={"answer": "198.51.100.7", "expected": "203.0.113.7"}),
-        (
-            f"Máy chủ tên miền trả lời sai từ {AT}: Xã Yên Phú. "
-            "Số đo: trả lời 198.51.100.7, phải là 203.0.113.7. Có thể dẫn người dùng tới trang giả."
-        ),
+        an_incident("dns_hijack", facts={"answer": "198.51.100.7"}),
+        (f"Máy chủ tên miền trả lời sai từ {AT}: Xã Yên Phú. Có thể dẫn người dùng tới trang giả."),
         (
             f"Name server gives wrong answers since {AT}: Yên Phú commune. "
-            "Measured: answer 198.51.100.7, expected 203.0.113.7. It may lead users to a false page."
+            "It may lead users to a false page."
         ),
     ),
     (
@@ -167,9 +167,9 @@ SENTENCES = [
         ),
     ),
     (
-        an_incident("clock_wrong", facts={"offset": "312 s"}),
-        f"Đồng hồ máy sai từ {AT}: Xã Yên Phú. Số đo: lệch 312 s.",
-        f"Clock of the PC wrong since {AT}: Yên Phú commune. Measured: off by 312 s.",
+        an_incident("clock_wrong", facts={"clock": "+312 s"}),
+        f"Đồng hồ máy sai từ {AT}: Xã Yên Phú. Chứng cứ: lệch +312 giây.",
+        f"Clock of the PC wrong since {AT}: Yên Phú commune. Evidence: off by +312 s.",
     ),
     (
         an_incident("system_down", YPHU, TCOC, system="tthc", owner="Sở KHCN"),
@@ -183,14 +183,21 @@ SENTENCES = [
         ),
     ),
     (
-        an_incident("system_slow", system="tthc", facts={"duration": "9,8 s", "limit": "3 s"}),
+        an_incident(
+            "system_slow",
+            system="tthc",
+            facts={
+                "seen from": "12 of 74 sites",
+                "web/tthc/05305": "delay 9800 ms (limit 3000 ms)",
+            },
+        ),
         (
             f"Hệ thống TTHC chậm từ {AT}: Xã Yên Phú. "
-            "Số đo: thời gian phản hồi 9,8 s, mức đạt 3 s. "
+            "Chứng cứ: thấy từ 12/74; độ trễ 9800 ms (mức đạt 3000 ms). "
             "Lỗi phía máy chủ, không phải đường truyền xã."
         ),
         (
-            f"Procedures slow since {AT}: Yên Phú commune. Measured: response time 9,8 s, limit 3 s. "
+            f"Procedures slow since {AT}: Yên Phú commune. Evidence: seen from 12/74; delay 9800 ms (limit 3000 ms). "
             "The fault is the server's, not the communes' lines."
         ),
     ),
@@ -200,23 +207,17 @@ SENTENCES = [
         f"Yên Phú commune: cannot reach Procedures since {AT}. Others reach it.",
     ),
     (
-        an_incident("vc_degraded", facts={"loss": "3%", "jitter": "40 ms"}),
-        f"Điểm cầu suy giảm từ {AT}: Xã Yên Phú. Số đo: mất gói 3%, rung pha 40 ms. Họp sẽ giật.",
+        an_incident("vc_degraded", facts={"conference/vc/05305": "jitter 40 ms (limit 30 ms)"}),
+        f"Điểm cầu suy giảm từ {AT}: Xã Yên Phú. Chứng cứ: rung pha 40 ms (mức đạt 30 ms). Họp sẽ giật.",
         (
             f"Conference quality degraded since {AT}: Yên Phú commune. "
-            "Measured: loss 3%, jitter 40 ms. Meetings will stutter."
+            "Evidence: jitter 40 ms (limit 30 ms). Meetings will stutter."
         ),
     ),
     (
-        an_incident("certificate", system="tthc", facts={"expires": "03/07/2025"}),
-        (
-            f"Chứng thư bảo mật của Hệ thống TTHC cần xử lý từ {AT}: Xã Yên Phú. "
-            "Số đo: hết hạn 03/07/2025."
-        ),
-        (
-            f"Certificate of Procedures needs attention since {AT}: Yên Phú commune. "
-            "Measured: expires 03/07/2025."
-        ),
+        an_incident("certificate", system="tthc"),
+        (f"Chứng thư bảo mật của Hệ thống TTHC cần xử lý từ {AT}: Xã Yên Phú."),
+        (f"Certificate of Procedures needs attention since {AT}: Yên Phú commune."),
     ),
     (
         an_incident("external", system="dvcqg", owner="VPCP"),
@@ -271,7 +272,7 @@ def test_what_an_incident_does_not_name_is_not_invented(cause):
 
 def test_a_cause_understood_better_is_called_by_what_is_known_now():
     """The same incident: first nobody is named, then the carrier, who then has to act."""
-    first = an_incident("mass_silence", *MANY[:5], carrier="vnpt")
+    first = an_incident("mass_silence", *MANY[:5], carrier="vnpt", owner="VNPT")
     then = replace(first, cause="carrier_outage", area="Hòa Bình")
 
     assert title(first, HERE).vi == "Nhiều nơi cùng mất liên lạc"
@@ -284,3 +285,30 @@ def test_a_cause_understood_better_is_called_by_what_is_known_now():
 def test_a_server_cut_off_has_no_places():
     """What it cannot see it does not list."""
     assert where(an_incident("collector_blind", *MANY), HERE) == Text(vi="", en="")
+
+
+@pytest.mark.parametrize(
+    ("facts", "vi", "en"),
+    [
+        ({}, "", ""),
+        ({"rule": "many sites of one carrier or area fell silent together"}, "", ""),
+        ({"data centre": "line down", "05305 power": "battery"}, "", ""),
+        ({"silent": "12 of 74 sites"}, "mất liên lạc 12/74", "12/74 silent"),
+        (
+            {"silent": "12 of 74 sites", "lines down": "3 of 4 that report otherwise"},
+            "mất liên lạc 12/74; nơi còn báo về thấy đứt đường 3/4",
+            "12/74 silent; 3/4 that still report: line down",
+        ),
+        ({"on battery": "6 of 8 that told"}, "chạy pin 6/8", "6/8 on battery"),
+        (
+            {"a": "delay 180 ms (limit 100 ms)", "b": "delay 190 ms (limit 100 ms)"},
+            "độ trễ 180 ms (mức đạt 100 ms)",
+            "delay 180 ms (limit 100 ms)",
+        ),
+        ({"failing": "https://a.example/, https://b.example/ and 3 more"}, "", ""),
+        ({"a": "delay on the way"}, "", ""),
+    ],
+)
+def test_told_is_what_has_a_known_form(facts, vi, en):
+    """Whole or not at all: no English in a Vietnamese page; of many places the first speaks."""
+    assert (proof(facts, "vi"), proof(facts, "en")) == (vi, en)

@@ -24,10 +24,10 @@ MASS = replace(MASS, routing=routing(MASS, HERE))
 OUTAGE = replace(MASS, cause="carrier_outage", sites=(YPHU,))
 
 
-def shown(incident: Incident, kind: str, tier: int = 0) -> list[str]:
+def shown(incident: Incident, kind: str, *called: str) -> list[str]:
     """Return an open incident's series of a family."""
     exposition = Exposition(a_fleet(HERE), language="en")
-    exposition.show([incident], {incident.id: tier})
+    exposition.show([incident], {incident.id: called})
     return named(exposition.live(NOON), f"thongsuot_incident{kind}{{")
 
 
@@ -76,7 +76,7 @@ def test_a_tier_does_not_end_when_the_next_is_reached():
     incident = replace(OUTAGE, routing=routing(OUTAGE, HERE))
 
     assert shown(incident, "_escalated") == []
-    assert shown(incident, "_escalated", 2) == [
+    assert shown(incident, "_escalated", "room", "head") == [
         'thongsuot_incident_escalated{id="phu-tho-250701-001",severity="page",tier="1",route="room"} 1',
         'thongsuot_incident_escalated{id="phu-tho-250701-001",severity="page",tier="2",route="head"} 1',
     ]
