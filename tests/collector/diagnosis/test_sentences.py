@@ -267,7 +267,7 @@ def test_what_an_incident_does_not_name_is_not_invented(cause):
     if cause == "line_down":
         assert said == Text(vi="Đứt đường truyền", en="Line down")
     if cause == "system_down":
-        assert said == Text(vi="Hệ thống ngừng hoạt động", en="A system down")
+        assert said == Text(vi="Nhiều hệ thống ngừng hoạt động", en="Several systems down")
 
 
 def test_a_cause_understood_better_is_called_by_what_is_known_now():
