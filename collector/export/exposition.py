@@ -3,7 +3,7 @@
 An open incident is two series without timestamps, on both pages, and more where others are called:
 
     thongsuot_incident{id,severity,route,carrier,area,phase,cause,scope,site,check,system} 1
-    thongsuot_incident_info{id,title,where,since,owner,sites,sentence,url} 1
+    thongsuot_incident_info{id,title,where,since,owner,sites,sentence,sms,url} 1
     thongsuot_incident_escalated{id,severity,tier,route} 1        each tier reached: 1, 2 …
     thongsuot_incident_reassigned{id,severity,route,carrier} 1    another has to act than was thought
 
@@ -11,8 +11,8 @@ An open incident is two series without timestamps, on both pages, and more where
 changes only where the page must take another way. `route`, `carrier`, `area` and `phase` are as
 they were when the incident was opened (diagnosis/routing.py). So an alert is known by these; all
 else may change while the incident is open (a cause is understood better, another place joins).
-`site`, `check` and `system` are left out where there is no single one. `title`, `where`, `owner`
-and `sentence` are texts for people in the collector's language, `since` is local time in words,
+`site`, `check` and `system` are left out where there is no single one. `title`, `where`, `owner`,
+`sentence` and `sms` are texts for people in the collector's language, `since` local time in words,
 `sites` how many there are.
 
 A rule must bear two variants of one incident: when Prometheus is restarted while a label changes,
@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collector.diagnosis import words
 from collector.diagnosis.incident import Incident
 from collector.diagnosis.routing import routing
+from collector.diagnosis.sms import sms
 from collector.diagnosis.words import Language
 from collector.export import families
 from collector.export.families import Family
@@ -202,6 +203,7 @@ def _incident(incident: Incident) -> str:
 
 
 def _in_words(incident: Incident, inventory: Inventory, url: str, language: Language) -> str:
+    url = f"{url}/" if url else ""  # the wall lists it; a page of its own comes later
     return labels(
         id=incident.id,
         title=getattr(words.title(incident, inventory), language),
@@ -210,7 +212,8 @@ def _in_words(incident: Incident, inventory: Inventory, url: str, language: Lang
         owner=words.owner(incident, inventory),
         sites=str(len(incident.sites)),
         sentence=getattr(words.sentence(incident, inventory), language),
-        url=f"{url}/" if url else "",  # the wall lists it; a page of its own comes later
+        sms=sms(incident, inventory, url, language),
+        url=url,
     )
 
 

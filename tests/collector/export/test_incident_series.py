@@ -53,7 +53,8 @@ def test_words_are_in_the_language_of_the_collector():
         (
             'thongsuot_incident_info{id="phu-tho-250701-001",title="Wide outage of VNPT",'
             'where="Yên Phú commune",since="12:00:00 01/07/2025",owner="VNPT",sites="1",'
-            'sentence="Wide outage of VNPT since 12:00:00 01/07/2025: Yên Phú commune. Lead: VNPT."} 1'
+            'sentence="Wide outage of VNPT since 12:00:00 01/07/2025: Yên Phú commune. Lead: VNPT.",'
+            'sms="TS phu-tho-250701-001 Wide outage of VNPT since 12:00: Yen Phu commune. Lead VNPT."} 1'
         )
     ]
 
