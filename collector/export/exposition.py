@@ -13,7 +13,8 @@ they were when the incident was opened (diagnosis/routing.py). So an alert is kn
 else may change while the incident is open (a cause is understood better, another place joins).
 `site`, `check` and `system` are left out where there is no single one. `title`, `where`, `owner`,
 `sentence` and `sms` are texts for people in the collector's language, `since` local time in words,
-`sites` how many there are.
+`sites` how many it has been about at most: places come back one by one, and the close of a page has
+what was told last.
 
 A rule must bear two variants of one incident: when Prometheus is restarted while a label changes,
 the old series gets no stale marker and is found for five minutes more. Blanking the labels alone
@@ -210,7 +211,7 @@ def _in_words(incident: Incident, inventory: Inventory, url: str, language: Lang
         where=getattr(words.where(incident, inventory), language),
         since=words.local_time(incident.since, inventory),
         owner=words.owner(incident, inventory),
-        sites=str(len(incident.sites)),
+        sites=str(max([len(incident.sites), *(step.sites for step in incident.life)])),
         sentence=getattr(words.sentence(incident, inventory), language),
         sms=sms(incident, inventory, url, language),
         url=url,

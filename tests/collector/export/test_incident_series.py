@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from collector.diagnosis.incident import Incident
+from collector.diagnosis.incident import Incident, Step
 from collector.diagnosis.routing import routing
 from collector.export.exposition import Exposition
 from tests.collector.a_province import NOON, TCOC, YPHU
@@ -81,3 +81,12 @@ def test_a_tier_does_not_end_when_the_next_is_reached():
         'thongsuot_incident_escalated{id="phu-tho-250701-001",severity="page",tier="1",route="room"} 1',
         'thongsuot_incident_escalated{id="phu-tho-250701-001",severity="page",tier="2",route="head"} 1',
     ]
+
+
+def test_the_places_of_a_page_do_not_shrink():
+    """The close has what was told last: not the one place that came back last, but all there were."""
+    life = tuple(
+        Step(at=NOON + n, kind="widened", cause="mass_silence", sites=n) for n in (5, 23, 2)
+    )
+
+    assert 'sites="23"' in shown(replace(OUTAGE, life=life), "_info")[0]
