@@ -26,6 +26,7 @@ configs/prometheus do.
 import asyncio
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from collector.diagnosis import words
 from collector.diagnosis.incident import Incident
@@ -42,6 +43,22 @@ SHARED_SECONDS = 1.0
 """Scrapes of `/metrics` that come this close together get the same page."""
 AGENTS_AT_A_TIME = 50
 """Rendered before the loop gets its turn again: some milliseconds."""
+INCIDENT_FAMILIES = (
+    families.INCIDENT,
+    families.INCIDENT_INFO,
+    families.INCIDENT_ESCALATED,
+    families.INCIDENT_REASSIGNED,
+)
+
+
+class _Told(NamedTuple):
+    """What was made of an incident, and of what."""
+
+    inventory: Inventory
+    incident: Incident
+    called: tuple[str, ...]
+    rows: tuple[list[str], ...]
+    """By INCIDENT_FAMILIES."""
 
 
 class Exposition:
@@ -66,6 +83,7 @@ class Exposition:
         self._language: Language = language
         self._own = own
         self._incidents = b""
+        self._told: dict[str, _Told] = {}
         self._measured = measured
         self._fragments = Fragments(fleet, measured=measured)
         self._static = _static(fleet.inventory, language)
@@ -79,23 +97,30 @@ class Exposition:
 
         `called`: whom an incident was escalated to, tier by tier, as routes, by its id.
         """
-        inventory = self._fleet.inventory
-        incidents = list(incidents)
-        escalated = (
-            row
+        told = {
+            incident.id: self._tell(incident, tuple(called.get(incident.id, ())))
             for incident in incidents
-            for row in _escalated(incident, called.get(incident.id, ()))
-        )
-        told = (_in_words(incident, inventory, self._url, self._language) for incident in incidents)
-        reassigned = (row for incident in incidents for row in _reassigned(incident, inventory))
+        }
+        self._told = told
+        rows = [one.rows for one in told.values()]
         self._incidents = b"".join(
-            (
-                *_block(families.INCIDENT, map(_incident, incidents)),
-                *_block(families.INCIDENT_INFO, told),
-                *_block(families.INCIDENT_ESCALATED, escalated),
-                *_block(families.INCIDENT_REASSIGNED, reassigned),
-            )
+            line
+            for number, family in enumerate(INCIDENT_FAMILIES)
+            for line in _block(family, (row for of_one in rows for row in of_one[number]))
         )
+
+    def _tell(self, incident: Incident, called: tuple[str, ...]) -> _Told:
+        """Put an incident into words again only where something of it has changed."""
+        inventory, known = self._fleet.inventory, self._told.get(incident.id)
+        if known and known.inventory is inventory and known[1:3] == (incident, called):
+            return known
+        rows = (
+            [_incident(incident)],
+            [_in_words(incident, inventory, self._url, self._language)],
+            list(_escalated(incident, called)),
+            list(_reassigned(incident, inventory)),
+        )
+        return _Told(inventory, incident, called, rows)
 
     def live(self, now: float) -> bytes:
         """Return `/metrics/live`."""

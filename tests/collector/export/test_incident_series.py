@@ -90,3 +90,25 @@ def test_the_places_of_a_page_do_not_shrink():
     )
 
     assert 'sites="23"' in shown(replace(OUTAGE, life=life), "_info")[0]
+
+
+def test_what_changes_is_told_anew():
+    """The incident, whom it was escalated to, the names in the province folder; a closed one goes."""
+    fleet = a_fleet(HERE)
+    exposition = Exposition(fleet)
+
+    def live() -> str:
+        return exposition.live(NOON).decode()
+
+    exposition.show([MASS])
+    assert 'cause="mass_silence"' in live()
+    exposition.show([OUTAGE])
+    assert 'title="Đứt đường VNPT diện rộng"' in live()
+    exposition.show([OUTAGE], {OUTAGE.id: ["room"]})
+    assert 'tier="1",route="room"' in live()
+    renamed = replace(HERE.carriers["vnpt"], name="VNPT Phú Thọ")
+    fleet.reload(replace(HERE, carriers={**HERE.carriers, "vnpt": renamed}), NOON)
+    exposition.show([OUTAGE])
+    assert 'title="Đứt đường VNPT Phú Thọ diện rộng"' in live()
+    exposition.show([])
+    assert OUTAGE.id not in live()
