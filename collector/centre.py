@@ -89,7 +89,11 @@ class Centre:
             restored_at=self._store.restored_at(),
         )
         self._exposition = Exposition(
-            self.fleet, url=config.url, own=self.own.page, measured=not config.remote_write
+            self.fleet,
+            url=config.url,
+            language=config.language,
+            own=self.own.page,
+            measured=not config.remote_write,
         )
         self.remote_write = [
             RemoteWrite(

@@ -14,6 +14,7 @@ from msgspec import Struct, field
 
 from agent.strict import ConfigError
 from collector.bridge.reflector import read_secret
+from collector.diagnosis.words import Language
 from collector.export.receivers import Receiver, ReceiverFile, mistakes_of, receiver_of
 from collector.inventory.problems import read_text
 from collector.inventory.yamltext import Document
@@ -63,6 +64,8 @@ class CollectorFile(Struct, frozen=True, kw_only=True):
     state_directory: str
     url: str = ""
     """The wall's address as people type it: links in pages begin with it."""
+    language: Language = "vi"
+    """Of the texts in pages; the wall has both."""
     listen: Listen = Listen()
     tls: Tls | None = None
     proxies: list[str] = []
@@ -91,6 +94,7 @@ class CollectorConfig(Struct, frozen=True, kw_only=True):
     state_directory: Path
     url: str
     """Without a slash at its end."""
+    language: Language = "vi"
     listen: Listen
     tls: CertificateFiles | None
     proxies: tuple[Network, ...]
@@ -118,6 +122,7 @@ def read_collector_file(path: Path) -> CollectorConfig:
         province=base / given.province,
         state_directory=base / given.state_directory,
         url=given.url.rstrip("/"),
+        language=given.language,
         listen=given.listen,
         tls=CertificateFiles(certificate=base / given.tls.certificate, key=base / given.tls.key)
         if given.tls

@@ -116,6 +116,8 @@ class Incident(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The newest of what happened to it, oldest first."""
     facts: dict[str, str] = {}
     """Evidence for people, by short English names."""
+    routing: dict[str, str] = {}
+    """What its page is routed by, as `routing.routing` said when it was opened; never changes."""
 
 
 class Change(Struct, frozen=True):

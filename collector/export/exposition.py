@@ -1,15 +1,20 @@
 """The text pages: `/metrics/live` (small, scraped each second) and `/metrics`.
 
-An open incident is two series without timestamps, on both pages:
+An open incident is two series without timestamps, on both pages, and more where others are called:
 
-    thongsuot_incident{id,severity,cause,scope,site,check,system} 1
-    thongsuot_incident_info{id,title,where,since,url} 1
+    thongsuot_incident{id,severity,route,carrier,area,phase,cause,scope,site,check,system} 1
+    thongsuot_incident_info{id,title,where,since,owner,sites,sentence,sms,url} 1
+    thongsuot_incident_escalated{id,severity,tier,route} 1        each tier reached: 1, 2 …
+    thongsuot_incident_reassigned{id,severity,route,carrier} 1    another has to act than was thought
 
 `id` never changes and is unique over provinces and years. `severity` is `page` or `ticket`; it
-changes only where the page must take another route. All else may change while the incident is open
-(a cause is understood better, another target joins), so an alert is known by id and severity alone.
-`site`, `check` and `system` are left out where there is no single one. `title` and `where` are
-Vietnamese texts for people, `since` is local time in words.
+changes only where the page must take another way. `route`, `carrier`, `area` and `phase` are as
+they were when the incident was opened (diagnosis/routing.py). So an alert is known by these; all
+else may change while the incident is open (a cause is understood better, another place joins).
+`site`, `check` and `system` are left out where there is no single one. `title`, `where`, `owner`,
+`sentence` and `sms` are texts for people in the collector's language, `since` local time in words,
+`sites` how many it has been about at most: places come back one by one, and the close of a page has
+what was told last.
 
 A rule must bear two variants of one incident: when Prometheus is restarted while a label changes,
 the old series gets no stale marker and is found for five minutes more. Blanking the labels alone
@@ -20,10 +25,14 @@ configs/prometheus do.
 
 import asyncio
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from collector.diagnosis import words
 from collector.diagnosis.incident import Incident
+from collector.diagnosis.routing import routing
+from collector.diagnosis.sms import sms
+from collector.diagnosis.words import Language
 from collector.export import families
 from collector.export.families import Family
 from collector.export.fragments import Fragments, labels
@@ -34,10 +43,28 @@ SHARED_SECONDS = 1.0
 """Scrapes of `/metrics` that come this close together get the same page."""
 AGENTS_AT_A_TIME = 50
 """Rendered before the loop gets its turn again: some milliseconds."""
+INCIDENT_FAMILIES = (
+    families.INCIDENT,
+    families.INCIDENT_INFO,
+    families.INCIDENT_ESCALATED,
+    families.INCIDENT_REASSIGNED,
+)
+
+
+class _Told(NamedTuple):
+    """What was made of an incident, and of what."""
+
+    inventory: Inventory
+    incident: Incident
+    called: tuple[str, ...]
+    rows: tuple[list[str], ...]
+    """By INCIDENT_FAMILIES."""
 
 
 class Exposition:
-    """The pages of one fleet. `own` gives the collector's own metrics, `url` the wall's address.
+    """The pages of one fleet. `own` gives the collector's own metrics.
+
+    `url` is the wall's address, `language` that of the texts.
 
     Without `measured`, `probe_*` goes another way: one series must have one writer.
     """
@@ -47,33 +74,53 @@ class Exposition:
         fleet: Fleet,
         *,
         url: str = "",
+        language: Language = "vi",
         own: Callable[[], bytes] = bytes,
         measured: bool = True,
     ) -> None:
         self._fleet = fleet
         self._url = url
+        self._language: Language = language
         self._own = own
         self._incidents = b""
+        self._told: dict[str, _Told] = {}
         self._measured = measured
         self._fragments = Fragments(fleet, measured=measured)
-        self._static = _static(fleet.inventory)
+        self._static = _static(fleet.inventory, language)
         self._one_at_a_time = asyncio.Lock()
         self._page: list[bytes] = []
         self._zipped = b""
         self._page_until = 0.0
 
-    def show(self, incidents: Iterable[Incident]) -> None:
-        """Take the open incidents, after they were saved: what is told survives a restart."""
-        inventory = self._fleet.inventory
-        incidents = list(incidents)
+    def show(self, incidents: Iterable[Incident], called: Mapping[str, Sequence[str]] = {}) -> None:
+        """Take the open incidents, after they were saved: what is told survives a restart.
+
+        `called`: whom an incident was escalated to, tier by tier, as routes, by its id.
+        """
+        told = {
+            incident.id: self._tell(incident, tuple(called.get(incident.id, ())))
+            for incident in incidents
+        }
+        self._told = told
+        rows = [one.rows for one in told.values()]
         self._incidents = b"".join(
-            (
-                families.INCIDENT.head,
-                *(_incident(incident) for incident in incidents),
-                families.INCIDENT_INFO.head,
-                *(_in_words(incident, inventory, self._url) for incident in incidents),
-            )
+            line
+            for number, family in enumerate(INCIDENT_FAMILIES)
+            for line in _block(family, (row for of_one in rows for row in of_one[number]))
         )
+
+    def _tell(self, incident: Incident, called: tuple[str, ...]) -> _Told:
+        """Put an incident into words again only where something of it has changed."""
+        inventory, known = self._fleet.inventory, self._told.get(incident.id)
+        if known and known.inventory is inventory and known[1:3] == (incident, called):
+            return known
+        rows = (
+            [_incident(incident)],
+            [_in_words(incident, inventory, self._url, self._language)],
+            list(_escalated(incident, called)),
+            list(_reassigned(incident, inventory)),
+        )
+        return _Told(inventory, incident, called, rows)
 
     def live(self, now: float) -> bytes:
         """Return `/metrics/live`."""
@@ -126,11 +173,11 @@ class Exposition:
         """Begin anew when the inventory was reloaded."""
         if self._fragments.inventory is not self._fleet.inventory:
             self._fragments = Fragments(self._fleet, measured=self._measured)
-            self._static = _static(self._fleet.inventory)
+            self._static = _static(self._fleet.inventory, self._language)
         return self._fragments
 
 
-def _static(inventory: Inventory) -> bytes:
+def _static(inventory: Inventory, language: Language) -> bytes:
     """Return the series that join names to ids."""
     sites = (
         labels(site=site.id, name=site.name, kind=site.kind, former_province=site.former_province)
@@ -144,7 +191,7 @@ def _static(inventory: Inventory) -> bytes:
     checks = (
         labels(
             check=check.id,
-            name=check.name.vi,
+            name=getattr(check.name, language),
             system=check.system,
             layer=check.layer,
             kind=check.kind,
@@ -168,28 +215,50 @@ def _block(family: Family, rows: Iterable[str]) -> Iterator[bytes]:
         yield f"{family.name}{{{row}}} 1\n".encode()
 
 
-def _incident(incident: Incident) -> bytes:
-    row = labels(
+def _incident(incident: Incident) -> str:
+    return labels(
         id=incident.id,
         severity=incident.severity,
+        **incident.routing,
         cause=incident.cause,
         scope=incident.scope,
         site=incident.sites[0] if len(incident.sites) == 1 else "",
         check=incident.check,
         system=incident.system,
     )
-    return f"{families.INCIDENT.name}{{{row}}} 1\n".encode()
 
 
-def _in_words(incident: Incident, inventory: Inventory, url: str) -> bytes:
-    row = labels(
+def _in_words(incident: Incident, inventory: Inventory, url: str, language: Language) -> str:
+    url = f"{url}/" if url else ""  # the wall lists it; a page of its own comes later
+    return labels(
         id=incident.id,
-        title=words.title(incident, inventory).vi,
-        where=words.where(incident, inventory).vi,
+        title=getattr(words.title(incident, inventory), language),
+        where=getattr(words.where(incident, inventory), language),
         since=words.local_time(incident.since, inventory),
-        url=f"{url}/" if url else "",  # the wall lists it; a page of its own comes later
+        owner=words.owner(incident, inventory),
+        sites=str(max([len(incident.sites), *(step.sites for step in incident.life)])),
+        sentence=getattr(words.sentence(incident, inventory), language),
+        sms=sms(incident, inventory, url, language),
+        url=url,
     )
-    return f"{families.INCIDENT_INFO.name}{{{row}}} 1\n".encode()
+
+
+def _escalated(incident: Incident, called: Iterable[str]) -> Iterator[str]:
+    """Yield every tier reached, not only the last: what was called before must not be closed."""
+    for tier, route in enumerate(called, 1):
+        yield labels(id=incident.id, severity=incident.severity, tier=str(tier), route=route)
+
+
+def _reassigned(incident: Incident, inventory: Inventory) -> Iterator[str]:
+    """Yield whom it is known to be by now, where somebody else was paged."""
+    now = routing(incident, inventory)
+    if incident.routing and now["route"] not in {"", incident.routing["route"]}:
+        yield labels(
+            id=incident.id,
+            severity=incident.severity,
+            route=now["route"],
+            carrier=now["carrier"],
+        )
 
 
 def _compress(blocks: Iterable[bytes]) -> bytes:

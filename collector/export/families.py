@@ -44,6 +44,16 @@ CHECK_UP = Family(
 )
 INCIDENT = Family("thongsuot_incident", "gauge", "An open incident, 1.")
 INCIDENT_INFO = Family("thongsuot_incident_info", "gauge", "An open incident in words, 1.")
+INCIDENT_ESCALATED = Family(
+    "thongsuot_incident_escalated",
+    "gauge",
+    "An open incident that was not acknowledged in time, 1: one series for each tier reached.",
+)
+INCIDENT_REASSIGNED = Family(
+    "thongsuot_incident_reassigned",
+    "gauge",
+    "An open incident that is known by now to be another's than whom it was paged to, 1.",
+)
 
 SITE_INFO = Family("thongsuot_site_info", "gauge", "What is known of a site, 1.")
 LINE_INFO = Family("thongsuot_line_info", "gauge", "What is known of a site's line, 1.")

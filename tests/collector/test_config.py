@@ -34,6 +34,7 @@ def test_nothing_is_open_by_default(home):
     assert (config.scrape_from, config.watch_from, config.proxies) == (loopback, loopback, ())
     assert (config.province, config.state_directory) == (home / "mau", home / "state")
     assert (config.tls, config.keep, config.url) == (None, Keep(), "")
+    assert config.language == "vi"
     assert config.bridge_secret == b""
 
 
@@ -43,6 +44,7 @@ def test_everything_can_be_said(home):
         home,
         MINIMAL
         + "url: https://tss.example/\n"
+        + "language: en\n"
         + "listen: {host: 0.0.0.0, port: 443}\n"
         + "tls: {certificate: cert.pem, key: key.pem}\n"
         + "proxies: [10.0.0.1]\n"
@@ -52,6 +54,7 @@ def test_everything_can_be_said(home):
         + "bridge: {secret_file: bridge.secret}\n",
     )
     assert config.url == "https://tss.example"
+    assert config.language == "en"
     assert config.tls is not None
     assert (config.tls.certificate, config.tls.key) == (home / "cert.pem", home / "key.pem")
     assert config.watch_from == (ip_network("2001:db8::/32"), ip_network("10.0.1.7"))

@@ -46,18 +46,90 @@ def test_the_example_in_the_comments_is_valid(tmp_path):
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-@pytest.mark.parametrize(
-    ("severity", "receiver"),
-    [("page", "oncall"), ("ticket", "tickets"), ("deadman", "deadman"), ("unheard-of", "oncall")],
-)
-def test_a_severity_has_its_receiver(severity, receiver):
-    """Pages go to people, and so does a severity that nobody foresaw."""
-    routed = amtool(
-        "config", "routes", "test", f"--config.file={CONFIG}", f"--verify.receivers={receiver}",
-        f"severity={severity}", "id=phu-tho-250701-007",
+def whole(tmp_path: Path) -> Path:
+    """Return the configuration with the copies by phase and area that it has in comments."""
+    text = re.sub(r"(?m)#(phase|area) ", "", CONFIG.read_text("utf-8"))
+    (tmp_path / "alertmanager.yml").write_text(
+        text.replace("templates/*", f"{SHIPPED}/templates/*"), "utf-8"
+    )
+    return tmp_path / "alertmanager.yml"
+
+
+def routed(config: Path, receivers: str, *labels: str) -> None:
+    """Assert that an alert with these labels reaches these receivers, in this order."""
+    found = amtool(
+        "config", "routes", "test", f"--config.file={config}",
+        f"--verify.receivers={receivers}", "id=phu-tho-250701-007", *labels,
     )  # fmt: skip
 
-    assert routed.returncode == 0, routed.stdout + routed.stderr
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+ROUTES = [
+    ("deadman", "severity=deadman alertname=ThongSuotWatchdog"),
+    ("tickets", "severity=ticket route=vnpt carrier=vnpt"),
+    ("oncall", "severity=unheard-of"),
+    ("oncall", "severity=page"),
+    ("oncall", "severity=page alertname=ThongSuotCollectorDown"),
+    ("oncall", "severity=page alertname=ThongSuotCollectorNotScraped"),
+    ("oncall", "severity=page alertname=ThongSuotManyChecksDown"),
+    ("oncall", "severity=page route=so-khcn alertname=ThongSuotIncident"),
+    ("oncall", "severity=page carrier=tslcd route=so-khcn alertname=ThongSuotIncident"),
+    ("vnpt", "severity=page carrier=vnpt route=so-khcn"),
+    ("vnpt", "severity=page route=vnpt"),
+    ("viettel", "severity=page carrier=viettel route=viettel"),
+    ("viettel", "severity=page route=viettel"),
+    ("van-phong", "severity=page route=van-phong"),
+    ("commune", "severity=page route=commune"),
+    ("vnpt", "severity=page route=vnpt carrier=vnpt alertname=ThongSuotIncidentReassigned"),
+    ("escalated", "severity=page route=so-khcn tier=1 alertname=ThongSuotIncidentEscalated"),
+    ("escalated", "severity=page route=vnpt tier=2 alertname=ThongSuotIncidentEscalated"),
+]
+
+
+@pytest.mark.parametrize(("receiver", "labels"), ROUTES)
+def test_an_alert_has_its_receiver(receiver, labels):
+    """By severity, carrier, route and tier; what nobody foresaw goes to people."""
+    routed(CONFIG, receiver, *labels.split())
+
+
+@pytest.mark.parametrize(
+    ("receivers", "labels"),
+    [
+        ("event,oncall", ["phase=ceremony"]),
+        ("event,vnpt", ["phase=cutover", "carrier=vnpt"]),
+        ("oncall", ["phase=rehearsal"]),
+        ("area,commune", ["area=Hòa Bình", "route=commune"]),
+        ("event,area,oncall", ["area=Hòa Bình", "phase=cutover"]),
+        ("oncall", ["area=Vĩnh Phúc"]),
+    ],
+)
+def test_phase_and_area_are_copies(tmp_path, receivers, labels):
+    """Taken out of their comments they add a receiver, and take the page from nobody."""
+    quoted = [label.replace("=", '="') + '"' for label in labels]
+
+    routed(whole(tmp_path), receivers, "severity=page", *quoted)
+
+
+def test_every_route_has_a_case():
+    """A route without one of these tests would be missed."""
+    config = yaml.safe_load(CONFIG.read_text("utf-8"))
+    reached = {receiver for receiver, _ in ROUTES}
+
+    assert {route["receiver"] for route in config["route"]["routes"]} == reached
+    assert {receiver["name"] for receiver in config["receivers"]} == reached
+    assert config["route"]["routes"][-1] == {"receiver": config["route"]["receiver"]}
+
+
+@pytest.mark.parametrize("province", ["phu-tho", "thanh-hoa"])
+def test_every_duty_of_a_province_is_reached(province):
+    """Each key of on_call is a route here, but the room's, which takes all the rest."""
+    folder = Path(__file__).parents[2] / "configs" / "provinces" / province
+    read = yaml.safe_load((folder / "province.yml").read_text("utf-8"))
+    routes = yaml.safe_load(CONFIG.read_text("utf-8"))["route"]["routes"]
+    known = set(re.findall(r'route="([^"]+)"', str([route.get("matchers") for route in routes])))
+
+    assert set(read["on_call"]) - {"so-khcn"} == known
 
 
 def test_every_receiver_hears_of_the_end_and_nothing_is_inhibited():
@@ -67,20 +139,43 @@ def test_every_receiver_hears_of_the_end_and_nothing_is_inhibited():
 
     assert all(hook["send_resolved"] for hook in webhooks)
     assert config["inhibit_rules"] == []
-    assert config["route"]["group_by"] == ["alertname", "province", "id"]
+    assert config["route"]["group_by"] == ["alertname", "province", "id", "tier"]
 
 
-def rendered(tmp_path: Path, template: str, status: str, ended: str) -> str:
-    """Render a template for one incident that began at 09:31:00 in Việt Nam."""
+INCIDENT = {
+    "summary": "Mất liên lạc",
+    "where": "Xã Thượng Cốc",
+    "sites": "1",
+    "description": "Xã Thượng Cốc mất liên lạc từ 09:31.",
+    "url": "https://wall.example/i/7",
+}
+OUTAGE = {
+    **INCIDENT,
+    "summary": "Đứt đường VNPT diện rộng",
+    "where": "23/60 nơi: Xã Một, Xã Hai, Xã Ba và 20 nơi khác",
+    "sites": "23",
+}
+COLLECTOR = {
+    "summary": "Máy chủ Thông Suốt không trả lời",
+    "summary_en": "The collector does not answer",
+    "description": "Máy chủ Thông Suốt c không trả lời.",
+    "description_en": "The collector c does not answer.",
+}
+
+
+def rendered(
+    tmp_path: Path,
+    template: str,
+    status: str,
+    ended: str = "2025-07-01T02:42:59Z",
+    said: dict[str, str] = INCIDENT,
+    **labels: str,
+) -> str:
+    """Render a template for one alert that began at 09:31:00 in Việt Nam."""
     alert = {
         "status": status,
-        "labels": {"id": "phu-tho-250701-007"},
-        "annotations": {
-            "summary": "Mất liên lạc",
-            "where": "Xã Thượng Cốc",
-            "description": "Xã Thượng Cốc mất liên lạc từ 09:31.",
-            "url": "https://wall.example/i/7",
-        },
+        "labels": labels if "summary_en" in said else {"id": "phu-tho-250701-007", **labels},
+        "annotations": said,
         "startsAt": "2025-07-01T02:31:00Z",
         "endsAt": ended,
     }
@@ -120,7 +215,7 @@ def rendered(tmp_path: Path, template: str, status: str, ended: str) -> str:
             "thongsuot.text",
             "resolved",
             (
-                "Đã thông lúc 09:42, kéo dài 11 phút: Mất liên lạc, Xã Thượng Cốc. "
+                "Đã thông lúc 09:42, kéo dài 11 phút: Mất liên lạc: Xã Thượng Cốc. "
                 "https://wall.example/i/7"
             ),
         ),
@@ -128,7 +223,76 @@ def rendered(tmp_path: Path, template: str, status: str, ended: str) -> str:
 )
 def test_a_page_reads_as_people_speak(tmp_path, template, status, text):
     """Opening and close in Vietnamese, times of the province, ages cut down."""
-    assert rendered(tmp_path, template, status, "2025-07-01T02:42:59Z") == text
+    assert rendered(tmp_path, template, status) == text
+
+
+@pytest.mark.parametrize(
+    ("template", "status", "said", "text"),
+    [
+        (
+            "thongsuot.subject",
+            "firing",
+            OUTAGE,
+            "[Thông Suốt] MỞ phu-tho-250701-007 Đứt đường VNPT diện rộng: 23 nơi",
+        ),
+        (
+            "thongsuot.en.subject",
+            "resolved",
+            OUTAGE,
+            "[Thông Suốt] OVER phu-tho-250701-007 Đứt đường VNPT diện rộng: 23 places",
+        ),
+        (
+            "thongsuot.en.subject",
+            "firing",
+            INCIDENT,
+            "[Thông Suốt] OPEN phu-tho-250701-007 Mất liên lạc: Xã Thượng Cốc",
+        ),
+        (
+            "thongsuot.en.subject",
+            "firing",
+            COLLECTOR,
+            "[Thông Suốt] OPEN The collector does not answer",
+        ),
+        (
+            "thongsuot.subject",
+            "firing",
+            COLLECTOR,
+            "[Thông Suốt] MỞ Máy chủ Thông Suốt không trả lời",
+        ),
+        ("thongsuot.en.text", "firing", COLLECTOR, "The collector c does not answer."),
+        ("thongsuot.text", "firing", COLLECTOR, "Máy chủ Thông Suốt c không trả lời."),
+        (
+            "thongsuot.en.text",
+            "resolved",
+            COLLECTOR,
+            "Over at 09:42, after 11 min: The collector does not answer.",
+        ),
+        (
+            "thongsuot.text",
+            "resolved",
+            OUTAGE,
+            (
+                "Đã thông lúc 09:42, kéo dài 11 phút: Đứt đường VNPT diện rộng: 23 nơi. https://wall.example/i/7"
+            ),
+        ),
+    ],
+)
+def test_many_places_are_counted_and_english_is_english(tmp_path, template, status, said, text):
+    """A subject counts, the text names; the rules' own texts have both languages."""
+    assert rendered(tmp_path, template, status, said=said) == text
+
+
+def test_an_escalated_page_says_so(tmp_path):
+    """Before all else: nobody has acknowledged it, and which tier this is."""
+    assert rendered(tmp_path, "thongsuot.subject", "firing", tier="1") == (
+        "[Thông Suốt] MỞ CẤP 1 phu-tho-250701-007 Mất liên lạc: Xã Thượng Cốc"
+    )
+    assert rendered(tmp_path, "thongsuot.text", "firing", tier="1") == (
+        "Chưa ai tiếp nhận, chuyển cấp 1: Xã Thượng Cốc mất liên lạc từ 09:31."
+    )
+    assert rendered(tmp_path, "thongsuot.en.text", "firing", tier="2").startswith(
+        "Acknowledged by nobody, tier 2: "
+    )
 
 
 @pytest.mark.parametrize(

@@ -34,12 +34,13 @@ class Pager:
 
     calls: list[Call] = field(default_factory=list)
 
-    def of(self, receiver: str = "oncall", **labels: str) -> list[Call]:
-        """Return the calls of a receiver about alerts with these labels."""
+    def of(self, receiver: str = "", **labels: str) -> list[Call]:
+        """Return the calls about alerts with these labels: a receiver's, or all people's."""
         return [
             call
             for call in self.calls
-            if call.receiver == receiver and labels.items() <= call.labels.items()
+            if (call.receiver == receiver if receiver else call.receiver != "deadman")
+            and labels.items() <= call.labels.items()
         ]
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -92,11 +93,14 @@ async def paging(folder: Path, collector: str, ca_file: Path | None = None) -> A
 
 
 def incidents(pager: Pager, cause: str = "") -> list[Call]:
-    """Return the calls about incidents, of one cause or of any."""
+    """Return the calls about incidents, of one cause or of any, whoever was called.
+
+    Those beside the first page (escalated, reassigned) are not among them.
+    """
     return [
         call
-        for call in pager.of()
-        if "id" in call.labels and cause in {"", call.annotations["cause"]}
+        for call in pager.of(alertname="ThongSuotIncident")
+        if cause in {"", call.annotations["cause"]}
     ]
 
 

@@ -66,6 +66,7 @@ async def test_a_dead_portal_and_a_dead_pc_are_paged_and_closed(tmp_path):
                 what="PC dead, paged",
             )
             assert silent[0].annotations["site"] == SITE
+            assert silent[0].annotations["summary"] == "Mất liên lạc"
             assert made.site_up(OTHER) == 1
 
             made.agents[SITE].start()

@@ -63,6 +63,17 @@ class Texts:
     in [brackets] wears its state's colour in the sentence."""
     layer: str
     check: str
+    causes: Mapping[str, str]
+    """The same of every other cause of `Incident.cause`. `in_area` is "" or a text of that name."""
+    in_area: str
+    line: str
+    some_line: str
+    some_carrier: str
+    some_system: str
+    """Where several are meant, or it is not known which."""
+    flapping: str
+    blind: str
+    """How the communes are while the province's own server is cut off."""
     since: str
     first_since: str
     """Where several began at different times."""

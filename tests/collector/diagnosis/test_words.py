@@ -42,23 +42,23 @@ FAILING = members(*(gateway(YPHU, f"192.168.1.{n}") for n in range(1, 6)))
 @pytest.mark.parametrize(
     ("incident", "vi", "en"),
     [
-        (SILENT, "Xã Yên Phú", "Xã Yên Phú"),
+        (SILENT, "Xã Yên Phú", "Yên Phú commune"),
         (replace(SILENT, sites=(DC,)), "Trung tâm dữ liệu tỉnh", "Trung tâm dữ liệu tỉnh"),
-        (replace(SILENT, sites=(YPHU, "99999")), "Xã Yên Phú, 99999", "Xã Yên Phú, 99999"),
+        (replace(SILENT, sites=(YPHU, "99999")), "Xã Yên Phú, 99999", "Yên Phú commune, 99999"),
         (
             replace(GATEWAY, members=members(Series(TCOC, "internet", "a.example", "vnpt"))),
             "Xã Yên Phú: a.example (vnpt)",
-            "Xã Yên Phú: a.example (vnpt)",
+            "Yên Phú commune: a.example (vnpt)",
         ),
         (
             replace(GATEWAY, members=FAILING),
             "Xã Yên Phú: 192.168.1.1, 192.168.1.2, 192.168.1.3 và 2 đích khác",
-            "Xã Yên Phú: 192.168.1.1, 192.168.1.2, 192.168.1.3 and 2 more",
+            "Yên Phú commune: 192.168.1.1, 192.168.1.2, 192.168.1.3 and 2 more",
         ),
         (
             replace(GATEWAY, members=(replace(FAILING[0], up_at=NOON), FAILING[1])),
             "Xã Yên Phú: 192.168.1.2",
-            "Xã Yên Phú: 192.168.1.2",
+            "Yên Phú commune: 192.168.1.2",
         ),
     ],
 )
@@ -78,3 +78,4 @@ def test_a_commune_is_called_by_its_kind_once():
 
     assert site_name(replace(site, name="Yên Phú")) == "Xã Yên Phú"
     assert site_name(replace(site, name="Xã Yên Phú")) == "Xã Yên Phú"
+    assert site_name(replace(site, name="Xã Yên Phú"), "en") == "Yên Phú commune"

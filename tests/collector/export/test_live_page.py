@@ -50,7 +50,11 @@ thongsuot_check_up{site="05305",agent="05305",check="tthc",target="https://tthc.
 thongsuot_incident{id="phu-tho-250701-001",severity="page",cause="check_down",scope="site",site="05305",check="gateway",system="lan"} 1
 # HELP thongsuot_incident_info An open incident in words, 1.
 # TYPE thongsuot_incident_info gauge
-thongsuot_incident_info{id="phu-tho-250701-001",title="Sự cố: Kiểm tra gateway",where="Xã Yên Phú: 192.168.1.1",since="12:00:00 01/07/2025",url="https://centre.example/"} 1
+thongsuot_incident_info{id="phu-tho-250701-001",title="Sự cố: Kiểm tra gateway",where="Xã Yên Phú: 192.168.1.1",since="12:00:00 01/07/2025",owner="UBND xã",sites="1",sentence="Sự cố: Kiểm tra gateway từ 12:00:00 01/07/2025: Xã Yên Phú. Không đạt: 192.168.1.1. Chủ trì: UBND xã.",sms="TS phu-tho-250701-001 Su co: Kiem tra gateway tu 12:00: Xa Yen Phu. Chu tri UBND xa. https://centre.example/",url="https://centre.example/"} 1
+# HELP thongsuot_incident_escalated An open incident that was not acknowledged in time, 1: one series for each tier reached.
+# TYPE thongsuot_incident_escalated gauge
+# HELP thongsuot_incident_reassigned An open incident that is known by now to be another's than whom it was paged to, 1.
+# TYPE thongsuot_incident_reassigned gauge
 """
     )
 
