@@ -18,6 +18,7 @@ from collector.bridge.slots import REASONS, Slots
 from collector.diagnosis.incident import Change
 from collector.diagnosis.incidents import Incidents
 from collector.diagnosis.store import Store
+from collector.duty.duty import Duty
 from collector.export.exposition import Exposition
 from collector.export.own import Own
 from collector.ingest.journal import Journal
@@ -40,6 +41,7 @@ class Beat:
         incidents: Incidents,
         *,
         store: Store,
+        duty: Duty,
         exposition: Exposition,
         configs: AgentConfigs,
         slots: Slots,
@@ -51,6 +53,7 @@ class Beat:
         self._fleet = fleet
         self._incidents = incidents
         self._store = store
+        self._duty = duty
         self._exposition = exposition
         self._configs = configs
         self._slots = slots
@@ -102,11 +105,13 @@ class Beat:
                 change.incident.check,
             )
             self._unsaved[change.incident.id] = change
+        acts = self._duty.look(self._incidents.open, self._fleet.inventory, now)
         if self._unsaved or monotonic >= self._contacts_due:
             await self._save()
             self._contacts_due = monotonic + CONTACTS_SECONDS
-        if changes:
-            self._exposition.show(self._incidents.open.values())
+        await self._duty.save()
+        if changes or acts:
+            self._exposition.show(self._duty.shown(self._incidents.open.values()))
         self._count()
         await self._configs.follow(self._fleet.inventory, now)
 
