@@ -183,6 +183,7 @@ def _guard(config: CollectorConfig) -> Middleware:
         if path.startswith("/api/"):
             return await handler(request)
         visitor = _address(request, config)
+        request["visitor"] = visitor or ""  # who acts is written down with where from
         allowed = config.watch_from if path not in scrape else config.scrape_from
         if path in either:
             allowed = (*config.scrape_from, *config.watch_from)
