@@ -8,6 +8,7 @@ from aiohttp import web
 
 from collector.diagnosis.incident import Incident
 from collector.duty.acts import LONGEST_NAME, LONGEST_TEXT, Act, ActError, Kind, cleaned
+from collector.visitors import VISITOR
 from collector.wall.addresses import incident_url, incidents_url
 from collector.wall.asked import HEADERS, lang_of, page_response, theme_of
 from collector.wall.incident import Form, incident_page
@@ -195,7 +196,8 @@ def _text(asked: dict[str, str]) -> str:
 
 
 def _address(request: web.Request) -> str:
-    return str(request.get("visitor", request.remote or ""))
+    address: str = request.get(VISITOR, request.remote or "")
+    return address
 
 
 def _none(request: web.Request) -> web.HTTPNotFound:
