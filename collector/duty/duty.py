@@ -52,6 +52,19 @@ class Duty:
         return {identity: act for identity, act in found.items() if act is not None}
 
     @property
+    def called(self) -> Mapping[str, tuple[str, ...]]:
+        """Whom open incidents were escalated to, tier by tier: keys of on_call."""
+        return {
+            identity: tuple(act.to for act in acts if act.kind == "escalated")
+            for identity, acts in self._acts.items()
+        }
+
+    @property
+    def standings(self) -> Mapping[str, Standing]:
+        """Where every open incident stands."""
+        return {identity: standing_of(acts) for identity, acts in self._acts.items()}
+
+    @property
     def escalations(self) -> Mapping[str, Escalation]:
         """How far open incidents were raised; those that never were are not in it."""
         found = {identity: escalation_of(acts) for identity, acts in self._acts.items()}

@@ -40,6 +40,8 @@ class Trouble:
     failures: tuple[str, ...]
     series: tuple[Series, ...]
     """What failed, in the order of the incidents."""
+    incidents: tuple[str, ...]
+    """Their ids."""
 
     @property
     def weight(self) -> int:
@@ -89,6 +91,7 @@ def _trouble(state: str, several: Sequence[Incident]) -> Trouble:
         owner=first.owner,
         failures=tuple(dict.fromkeys(member.failure for member in members if member.up_at is None)),
         series=tuple(member.series for member in members),
+        incidents=tuple(incident.id for incident in several),
     )
 
 

@@ -130,6 +130,7 @@ class Live:
             self._clock(),
             lang,
             evidence=self._centre.evidence.newest,
+            standings=self._centre.duty.standings,
             loading=not self._centre.loaded,
         )
 

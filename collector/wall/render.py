@@ -70,6 +70,7 @@ class Renderer:
             texts=texts,
             theme=theme,
             parts=self._macros[page.lang],
+            incidents_word=DUTY_TEXTS[page.lang].incidents,
             build=self.build(page),
             lost_before=lost_before,
             lost_after=lost_after,

@@ -25,6 +25,8 @@ class DutyTexts:
     severities: Mapping[str, str]
     nobody: str
     taken: str
+    card_taken: str
+    """On the wall, after the owner."""
     tier: str
     places: str
     not_back: str
@@ -96,6 +98,7 @@ VI = DutyTexts(
     severities={"page": "gọi người trực", "ticket": "phiếu việc, không gọi ai"},
     nobody="Chưa tiếp nhận",
     taken="{who} · {at}",
+    card_taken="{who} nhận {at}",
     tier="cấp {tier} · {route} · {at}",
     places="Các nơi",
     not_back="Chưa trở lại",
@@ -201,6 +204,7 @@ EN = DutyTexts(
     severities={"page": "calls the person on duty", "ticket": "ticket, calls nobody"},
     nobody="Not acknowledged",
     taken="{who} · {at}",
+    card_taken="{who}, taken {at}",
     tier="tier {tier} · {route} · {at}",
     places="Places",
     not_back="Not back",

@@ -45,6 +45,7 @@ async def test_nobody_says_yes_and_the_next_is_called_once_a_tier(store):
     told = [after for after in range(0, 400, 1) if duty.look(open_, HERE, NOON + after)]
     assert told == [60, 180]
     assert duty.escalations == {ID: Escalation(2, "head", NOON + 180)}
+    assert duty.called == {ID: ("duty", "head")}
     await duty.save()
 
     again = Duty(store, [incident])

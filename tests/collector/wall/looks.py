@@ -93,6 +93,7 @@ class Centre:
             now,
             lang,
             evidence=self.evidence.newest,
+            standings=self.duty.standings,
             **said,
         )
 

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from collector.diagnosis.incident import Step
 from collector.duty.acts import Act
+from collector.duty.store import read_incident
 from collector.wall.addresses import incident_url, incidents_url
 from tests.collector.a_province import NOON, TCOC, YPHU
 from tests.collector.inventory import folders
@@ -301,8 +302,29 @@ async def test_acts_survive_a_restart_of_the_collector(tmp_path):
         await here.push(agent=AGENT)
         await until(lambda: not here.centre.incidents.open, what="closed")
         await until(lambda: not here.centre.duty.acknowledged, what="nothing to silence")
+        file = tmp_path / "state" / "state.sqlite"
+        await until(lambda: read_incident(file, identity)[0].closed_at, what="written down")
         closed = await visitor.open(path)
 
     assert "Hùng tiếp nhận" in seen.words
     assert "Hùng tiếp nhận" in closed.words
     assert "đã đóng" in closed.words
+
+
+async def test_the_wall_says_who_took_it_and_leads_there():
+    """The card names the person and links to the page; the title counts only what waits."""
+    centre, incident = a_centre()
+    async with serving(centre, lambda: NOON + 61) as url, Visitor.at(url) as visitor:
+        before = await visitor.open("/")
+        await visitor.open(f"/incidents/{incident.id}")
+        await visitor.send(f"/incidents/{incident.id}", act="acknowledge", name="Hùng")
+        after = await visitor.open("/")
+
+    assert f'href="/incidents/{incident.id}?lang=vi"' in after.text
+    assert "Chưa tiếp nhận" in before.words
+    assert "<title>(1 chưa tiếp nhận) Phú Thọ" in before.text
+    assert "Hùng nhận 12:01" in after.words
+    assert "Chưa tiếp nhận" not in after.words
+    assert "<title>Phú Thọ" in after.text
+    assert 'class="incident st-down newest"' in before.text
+    assert "newest" not in after.text
