@@ -21,7 +21,7 @@ from collector.config import CollectorConfig
 from collector.ingest.decode import check_size
 from collector.ingest.refused import Refused
 from collector.ingest.turns import Turns
-from collector.visitors import Address, address_of, may_come
+from collector.visitors import VISITOR, Address, address_of, may_come
 
 BODY_SECONDS = 60.0
 """A push that is not here by then is given up: its agent sends it again."""
@@ -183,6 +183,7 @@ def _guard(config: CollectorConfig) -> Middleware:
         if path.startswith("/api/"):
             return await handler(request)
         visitor = _address(request, config)
+        request[VISITOR] = str(visitor or "")  # who acts is written down with where from
         allowed = config.watch_from if path not in scrape else config.scrape_from
         if path in either:
             allowed = (*config.scrape_from, *config.watch_from)

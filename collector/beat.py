@@ -18,6 +18,7 @@ from collector.bridge.slots import REASONS, Slots
 from collector.diagnosis.incident import Change
 from collector.diagnosis.incidents import Incidents
 from collector.diagnosis.store import Store
+from collector.duty.duty import Duty
 from collector.export.exposition import Exposition
 from collector.export.own import Own
 from collector.ingest.journal import Journal
@@ -41,6 +42,7 @@ class Beat:
         incidents: Incidents,
         *,
         store: Store,
+        duty: Duty,
         exposition: Exposition,
         configs: AgentConfigs,
         slots: Slots,
@@ -53,6 +55,7 @@ class Beat:
         self._fleet = fleet
         self._incidents = incidents
         self._store = store
+        self._duty = duty
         self._exposition = exposition
         self._configs = configs
         self._slots = slots
@@ -106,14 +109,16 @@ class Beat:
                 change.incident.check,
             )
             self._unsaved[change.incident.id] = change
+        acts = self._duty.look(self._incidents.open, self._fleet.inventory, now)
         is_due = monotonic >= self._contacts_due
         if self._record.waiting and (is_due or not self._record_failing):
             await self._save_record()
         if self._unsaved or is_due:
             await self._save()
             self._contacts_due = monotonic + CONTACTS_SECONDS
-        if changes:
-            self._exposition.show(self._incidents.open.values())
+        await self._duty.save()
+        if changes or acts:
+            self._exposition.show(self._duty.shown(self._incidents.open.values()))
         self._count()
         await self._configs.follow(self._fleet.inventory, now)
 

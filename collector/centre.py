@@ -11,7 +11,7 @@ import logging
 import sqlite3
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import TypeVar
 
 from aiohttp import web
@@ -23,8 +23,13 @@ from collector.bridge.rehearsals import Rehearsals
 from collector.bridge.slots import REHEARSAL, Slots
 from collector.config import CollectorConfig
 from collector.diagnosis.evidence import Dossier, EvidenceStore, found_in, read_dossier
+from collector.diagnosis.incident import Incident
 from collector.diagnosis.incidents import Incidents
 from collector.diagnosis.store import Store
+from collector.duty.acts import Act
+from collector.duty.duty import Duty
+from collector.duty.silences import Silencer
+from collector.duty.store import ActStore, read_incident, read_recent
 from collector.export.exposition import Exposition
 from collector.export.own import Own
 from collector.export.remote_write import RemoteWrite
@@ -88,6 +93,9 @@ class Centre:
             last_id=self._store.last_id(),
             restored_at=self._store.restored_at(),
         )
+        self._acts = ActStore(state / "state.sqlite")
+        self.duty = Duty(self._acts, self.incidents.open.values())
+        self.silencer = Silencer(config.alertmanagers, self.duty, inventory.id)
         self._exposition = Exposition(
             self.fleet,
             url=config.url,
@@ -135,6 +143,7 @@ class Centre:
             asyncio.create_task(self.rollups.run(stopping), name="rollups"),
             asyncio.create_task(self.ledger.run(stopping), name="ledger"),
             asyncio.create_task(self.ledgers.run(stopping), name="ledgers"),
+            asyncio.create_task(self.silencer.run(stopping), name="silencer"),
         ]
         with housekeeping(self, self._config.keep, self._wall):
             yield
@@ -142,7 +151,8 @@ class Centre:
         await work
         await asyncio.gather(*beside)
         await self.journal.close()
-        for file in (self.access, self._store, self.evidence, self.configs, self.record):
+        files = (self.access, self._store, self._acts, self.evidence, self.configs, self.record)
+        for file in files:
             file.close()
         for receiver in self.remote_write:
             receiver.close()
@@ -208,6 +218,19 @@ class Centre:
         """Return the evidence about one check of one agent. sqlite3.Error if it cannot be read."""
         state = self._config.state_directory / "state.sqlite"
         return await asyncio.to_thread(read_dossier, state, agent, check)
+
+    async def incident(self, identity: str) -> tuple[Incident | None, Sequence[Act]]:
+        """Return an incident, open or closed, with its acts. sqlite3.Error if it cannot be read."""
+        known = self.incidents.open.get(identity)
+        if known is not None:
+            return known, self.duty.of(identity)
+        state = self._config.state_directory / "state.sqlite"
+        return await asyncio.to_thread(read_incident, state, identity)
+
+    async def recent(self, limit: int) -> Sequence[tuple[Incident, Sequence[Act]]]:
+        """Return the incidents closed last, the latest first. sqlite3.Error as above."""
+        state = self._config.state_directory / "state.sqlite"
+        return await asyncio.to_thread(read_recent, state, limit)
 
     async def reload(self) -> None:
         """Read the province's folder again. FolderError: it has mistakes, and the old one stays."""
@@ -279,6 +302,7 @@ class Centre:
             self.fleet,
             self.incidents,
             store=self._store,
+            duty=self.duty,
             exposition=self._exposition,
             configs=self.configs,
             slots=self.slots,
@@ -296,7 +320,7 @@ class Centre:
         for agent, (push, at, address) in self._early.items():
             self.fleet.heard(agent, push, at, address)
         self._early.clear()
-        self._exposition.show(self.incidents.open.values())
+        self._exposition.show(self.duty.shown(self.incidents.open.values()))
         self.fleet.pardon(self._wall())
         self.record.pardon(self._wall())
         self.loaded = True

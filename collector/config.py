@@ -78,6 +78,8 @@ class CollectorFile(Struct, frozen=True, kw_only=True):
     bridge: Bridge | None = None
     remote_write: list[ReceiverFile] = []
     """Who gets the measurements with their own times; then `/metrics` shows them no more."""
+    alertmanagers: list[str] = []
+    """Where acknowledged incidents are silenced: one Alertmanager, or the peers of one cluster."""
 
 
 class CertificateFiles(Struct, frozen=True, kw_only=True):
@@ -104,6 +106,8 @@ class CollectorConfig(Struct, frozen=True, kw_only=True):
     bridge_secret: bytes = b""
     """Proves leases to the reflector; empty: none are given."""
     remote_write: tuple[Receiver, ...] = ()
+    alertmanagers: tuple[str, ...] = ()
+    """Without a slash at their ends."""
 
 
 def read_collector_file(path: Path) -> CollectorConfig:
@@ -133,6 +137,7 @@ def read_collector_file(path: Path) -> CollectorConfig:
         keep=given.keep,
         bridge_secret=read_secret(base / given.bridge.secret_file) if given.bridge else b"",
         remote_write=tuple(receiver_of(one, base) for one in given.remote_write),
+        alertmanagers=tuple(one.rstrip("/") for one in given.alertmanagers),
     )
 
 
@@ -153,6 +158,10 @@ def _mistakes(given: CollectorFile, base: Path) -> Iterator[tuple[str, str]]:
             found = _mistake_of_network(text)
             if found:
                 yield f"{key}[{number}]", found
+    for number, text in enumerate(given.alertmanagers, start=1):
+        address = urlsplit(text)
+        if address.scheme not in {"http", "https"} or not address.hostname:
+            yield f"alertmanagers[{number}]", f"found {text!r}, expected http://… or https://…"
     yield from _mistakes_of_files(given, base)
     yield from mistakes_of(given.remote_write, base)
     if not given.tls and not given.proxies and not _is_loopback(given.listen.host):

@@ -3,9 +3,13 @@
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from aiohttp import web
+
 from collector.config import CollectorConfig, Network
 
 Address = IPv4Address | IPv6Address
+VISITOR = web.RequestKey("visitor", str)
+"""A request's: the address it was let in by."""
 
 
 def address_of(

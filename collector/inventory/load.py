@@ -7,8 +7,9 @@ import msgspec
 from msgspec import Struct
 
 from agent.config import ID
+from collector.inventory import maintenance
 from collector.inventory.compile import Compiled, compile_checks, refused_by_agents
-from collector.inventory.model import CheckInfo, Inventory, Profile, RawCheck, Trunk
+from collector.inventory.model import CheckInfo, Inventory, Profile, RawCheck, Trunk, Window
 from collector.inventory.problems import WORD, FolderError, known, read_text
 from collector.inventory.province import Province, is_factor, mistakes_of_trunks, read_province
 from collector.inventory.selection import Places
@@ -17,6 +18,7 @@ from collector.inventory.yamltext import Document
 
 __all__ = ["FolderError", "load"]
 FILES = ("province.yml", "sites.csv", "lines.csv", "devices.csv", "checks.yml")
+OPTIONAL = (maintenance.FILE,)
 BESIDE = ("README.md",)
 """What may lie in the folder unread."""
 
@@ -52,9 +54,11 @@ def load(folder: Path) -> Inventory:
             whole=tables.whole,
         )
         problems += [] if problems else refused_by_agents(compiled, places)
+    windows = _windows(folder, province, tables, problems) if province else ()
     if problems or province is None:
         raise FolderError(problems)
-    return _inventory(folder, province, tables, checks, compiled)
+    inventory = _inventory(folder, province, tables, checks, compiled)
+    return msgspec.structs.replace(inventory, maintenance=windows)
 
 
 def _is_listed(folder: Path, problems: list[str]) -> bool:
@@ -74,10 +78,27 @@ def _is_listed(folder: Path, problems: list[str]) -> bool:
         )
     for name in found:
         left_by_an_editor = name.startswith((".", "~")) or name.endswith("~")
-        if name not in FILES + BESIDE and not left_by_an_editor:
-            problems.append(f"{name}: nobody reads this file; {known(name, FILES)}")
+        if name not in FILES + OPTIONAL + BESIDE and not left_by_an_editor:
+            problems.append(f"{name}: nobody reads this file; {known(name, FILES + OPTIONAL)}")
     problems += [f"{name}: is missing" for name in FILES if name not in found]
     return True
+
+
+def _windows(
+    folder: Path, province: Province, tables: Tables, problems: list[str]
+) -> tuple[Window, ...]:
+    document = _document(folder / maintenance.FILE, problems)
+    if document is None:
+        return ()
+    words = tables.words()
+    named = {
+        "sites": words.get("agents.site"),
+        "areas": words.get("agents.former_province"),
+        "lines": words.get("agents.line"),
+        "carriers": words.get("agents.carrier"),
+        "systems": dict.fromkeys(province.named["systems"]),
+    }
+    return maintenance.read_maintenance(document, province.time_zone, named)
 
 
 def _document(path: Path, problems: list[str]) -> Document | None:

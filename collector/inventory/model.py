@@ -143,6 +143,30 @@ class OfficeHours(Struct, frozen=True, kw_only=True):
     """From, to (not included), local time; never over midnight."""
 
 
+class Window(Struct, frozen=True, kw_only=True):
+    """Planned work: one time (begins, ends), or each of some days (days, span).
+
+    What begins meanwhile where it covers pages nobody before the window ends. Of the keys below
+    those that name something must all be met; one at least does.
+    """
+
+    id: str
+    name: Text
+    begins: datetime | None = None
+    ends: datetime | None = None
+    """Not included."""
+    days: tuple[Day, ...] = ()
+    span: tuple[time, time] | None = None
+    """From, to (not included), local time; where `to` is not later, it is the next day's."""
+    sites: tuple[str, ...] = ()
+    areas: tuple[str, ...] = ()
+    """Former provinces."""
+    lines: tuple[str, ...] = ()
+    """Names of lines."""
+    carriers: tuple[str, ...] = ()
+    systems: tuple[str, ...] = ()
+
+
 class Site(Struct, frozen=True, kw_only=True):
     """A commune (id: its official 5-digit code) or another place of the province."""
 
@@ -250,6 +274,7 @@ class Inventory(Struct, frozen=True, kw_only=True):
     trunks: Mapping[str, Trunk] = {}
     loads: Mapping[Series, Load] = {}
     """Those series that run only in slots, and what a run of theirs loads."""
+    maintenance: tuple[Window, ...] = ()
 
     def profile_at(self, now: datetime) -> Profile:
         """Return the profile in force at a moment (aware datetime)."""

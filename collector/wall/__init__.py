@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 
+from collector.wall.asked import HEADERS, lang_of, page_response, theme_of
 from collector.wall.assets import Assets
+from collector.wall.duty_routes import add_duty_routes
 from collector.wall.evidence import evidence_page
 from collector.wall.ledger import LedgerPage, province_page, site_page
 from collector.wall.live import Centre, Live
@@ -17,14 +19,6 @@ from collector.wall.render import Renderer
 
 STREAM_TIMEOUT_MS = 10_000
 STREAM_BUFFER_BYTES = 128 * 1024
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
 
 
 def add_routes(
@@ -36,21 +30,23 @@ def add_routes(
     live = Live(centre, renderer, clock)
 
     async def show_overview(request: web.Request) -> web.Response:
-        return _page(renderer.page(live.overview(_lang(request)), theme=_theme(request)))
+        return page_response(
+            renderer.page(live.overview(lang_of(request)), theme=theme_of(request))
+        )
 
     async def show_evidence(request: web.Request) -> web.Response:
         asked = request.match_info
         dossier = await centre.dossier(asked["agent"], asked["check"])
         chosen = request.query.get("id", "")
-        page = evidence_page(dossier, centre.fleet.inventory, _lang(request), chosen=chosen)
+        page = evidence_page(dossier, centre.fleet.inventory, lang_of(request), chosen=chosen)
         if page is None:
-            said = TEXTS[_lang(request)].evidence_none
+            said = TEXTS[lang_of(request)].evidence_none
             raise web.HTTPNotFound(text=f"{said}\n", headers=HEADERS)
-        return _page(renderer.evidence(page, theme=_theme(request)))
+        return page_response(renderer.evidence(page, theme=theme_of(request)))
 
     async def show_ledger(request: web.Request) -> web.Response:
-        page = await _ledger(centre, request.match_info.get("site", ""), _lang(request))
-        return _page(renderer.ledger(page, theme=_theme(request)))
+        page = await _ledger(centre, request.match_info.get("site", ""), lang_of(request))
+        return page_response(renderer.ledger(page, theme=theme_of(request)))
 
     async def stream(request: web.Request) -> web.StreamResponse:
         return await _stream(request, live)
@@ -84,6 +80,7 @@ def add_routes(
     app.router.add_get("/evidence/{agent}/{check}", show_evidence)
     app.router.add_get("/ledger", show_ledger)
     app.router.add_get("/ledger/{site}", show_ledger)
+    add_duty_routes(app, centre, renderer, clock)
     app.router.add_get("/live", stream, allow_head=False)
     app.router.add_get("/static/{name}", serve_asset)
 
@@ -99,30 +96,12 @@ async def _ledger(centre: Centre, site: str, lang: str) -> LedgerPage:
     return site_page(one, inventory, lang)
 
 
-def _lang(request: web.Request) -> str:
-    """Return the language asked for; Vietnamese where it is none of ours."""
-    lang = request.query.get("lang", "")
-    return lang if lang in TEXTS else next(iter(TEXTS))
-
-
-def _theme(request: web.Request) -> str:
-    theme = request.query.get("theme", "")
-    return theme if theme in {"dark", "light"} else ""
-
-
-def _page(text: str) -> web.Response:
-    headers = {**HEADERS, "Cache-Control": "no-store"}
-    response = web.Response(text=text, content_type="text/html", headers=headers)
-    response.enable_compression()
-    return response
-
-
 async def _stream(request: web.Request, live: Live) -> web.StreamResponse:
     """Send events until the viewer goes, is too slow, or the server stops."""
     transport = request.transport
     if transport is None:
         raise ConnectionResetError
-    viewer = live.join(_lang(request), transport.abort)
+    viewer = live.join(lang_of(request), transport.abort)
     if viewer is None:
         raise web.HTTPServiceUnavailable(text="too many open pages\n", headers=HEADERS)
     sock = transport.get_extra_info("socket")

@@ -63,6 +63,8 @@ class Trouble:
     failures: tuple[str, ...]
     series: tuple[Series, ...]
     """What failed, in the order of the incidents."""
+    incidents: tuple[str, ...]
+    """Their ids."""
 
     @property
     def weight(self) -> int:
@@ -137,6 +139,7 @@ def _trouble(state: str, several: Sequence[Incident], inventory: Inventory) -> T
         owner=words.owner(first, inventory),
         failures=tuple(dict.fromkeys(member.failure for member in members if member.up_at is None)),
         series=tuple(member.series for member in members),
+        incidents=tuple(incident.id for incident in several),
     )
 
 

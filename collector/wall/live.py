@@ -13,7 +13,10 @@ from typing import Protocol
 import msgspec
 
 from collector.diagnosis.evidence import Dossier
+from collector.diagnosis.incident import Incident
 from collector.diagnosis.incidents import Incidents
+from collector.duty.acts import Act
+from collector.duty.duty import Duty
 from collector.state.fleet import Fleet
 from collector.state.ledger import SiteLedger
 from collector.wall.page import Overview
@@ -48,6 +51,14 @@ class HasLedgers(Protocol):
         """Return one place's as of now; None where there is none. sqlite3.Error as above."""
 
 
+class HasProblem(Protocol):
+    """What silences acknowledged incidents in Alertmanager."""
+
+    @property
+    def problem(self) -> str:
+        """Why it does not at the moment; "" where it does."""
+
+
 class Centre(Protocol):
     """What the wall needs to see."""
 
@@ -66,6 +77,20 @@ class Centre(Protocol):
     @property
     def ledgers(self) -> HasLedgers:
         """What became of every measurement."""
+
+    @property
+    def duty(self) -> Duty:
+        """Who is on which incident."""
+
+    @property
+    def silencer(self) -> HasProblem:
+        """What silences acknowledged incidents."""
+
+    async def incident(self, identity: str) -> tuple[Incident | None, Sequence[Act]]:
+        """Return an incident, open or closed, with its acts. sqlite3.Error if it cannot be read."""
+
+    async def recent(self, limit: int) -> Sequence[tuple[Incident, Sequence[Act]]]:
+        """Return the incidents closed last, the latest first. sqlite3.Error as above."""
 
     async def dossier(self, agent: str, check: str) -> Dossier:
         """Return the evidence about one check of one agent. sqlite3.Error if it cannot be read."""
@@ -105,6 +130,7 @@ class Live:
             self._clock(),
             lang,
             evidence=self._centre.evidence.newest,
+            standings=self._centre.duty.standings,
             loading=not self._centre.loaded,
         )
 

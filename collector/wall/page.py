@@ -81,6 +81,10 @@ class Card:
     """Whether nothing was opened after it."""
     evidence: str
     """Address of what was seen when it failed; empty where nothing was."""
+    url: str
+    """Of the incident's page, of the list where there are several."""
+    taken: str
+    """Who acknowledged all of them and when, or that it is maintenance; empty where one waits."""
 
 
 @dataclass(frozen=True, slots=True)

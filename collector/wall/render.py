@@ -11,8 +11,11 @@ from markupsafe import escape
 from collector.wall import forms
 from collector.wall.assets import Assets
 from collector.wall.evidence import EvidencePage
+from collector.wall.incident import Form, IncidentPage
+from collector.wall.incidents import IncidentsPage
 from collector.wall.ledger import LedgerPage
 from collector.wall.locale import TEXTS
+from collector.wall.locale.duty import DUTY_TEXTS
 from collector.wall.page import Overview, Tile
 
 GRAVITY: Final = {"degraded": 1, "silent": 2, "down": 3}
@@ -40,6 +43,8 @@ class Renderer:
         self._overview = environment.get_template("overview.html")
         self._evidence = environment.get_template("evidence.html")
         self._ledger = environment.get_template("ledger.html")
+        self._incident = environment.get_template("incident.html")
+        self._incidents = environment.get_template("incidents.html")
         parts = environment.get_template("parts.html")
         self._macros: dict[str, Any] = {
             lang: parts.make_module(
@@ -65,6 +70,7 @@ class Renderer:
             texts=texts,
             theme=theme,
             parts=self._macros[page.lang],
+            incidents_word=DUTY_TEXTS[page.lang].incidents,
             build=self.build(page),
             lost_before=lost_before,
             lost_after=lost_after,
@@ -77,6 +83,14 @@ class Renderer:
     def ledger(self, page: LedgerPage, *, theme: str = "") -> str:
         """Return the document of a ledger."""
         return self._ledger.render(page=page, texts=TEXTS[page.lang], theme=theme)
+
+    def incidents(self, page: IncidentsPage, form: Form, *, theme: str = "") -> str:
+        """Return the document of the list of incidents."""
+        return self._incidents.render(page=page, form=form, theme=theme, **_words(page.lang))
+
+    def incident(self, page: IncidentPage, form: Form, *, theme: str = "") -> str:
+        """Return the document of one incident."""
+        return self._incident.render(page=page, form=form, theme=theme, **_words(page.lang))
 
     def build(self, page: Overview) -> str:
         """Return a word for everything that messages cannot change: program, places, their order."""
@@ -132,6 +146,10 @@ class Renderer:
         if name.startswith("group-"):
             return str(escape(page.groups[int(name.removeprefix("group-"))].count))
         return str(getattr(self._macros[page.lang], name)(page)).strip()
+
+
+def _words(lang: str) -> dict[str, Any]:
+    return {"texts": TEXTS[lang], "duty": DUTY_TEXTS[lang]}
 
 
 def _parts(page: Overview) -> dict[str, object]:

@@ -7,13 +7,16 @@ from datetime import UTC, datetime
 
 from collector.diagnosis.evidence import BEFORE_SECONDS
 from collector.diagnosis.incident import Incident
+from collector.duty.acts import Standing
 from collector.inventory.model import Inventory, Profile, Site
 from collector.state.fleet import Fleet
 from collector.state.states import BELOW_SERVICE
 from collector.wall import forms
+from collector.wall.addresses import incident_url, incidents_url
 from collector.wall.causes import Trouble, scope, sentence, title, troubles
 from collector.wall.evidence import address_of
 from collector.wall.locale import TEXTS
+from collector.wall.locale.duty import DUTY_TEXTS
 from collector.wall.locale.texts import Texts
 from collector.wall.names import abbreviated, full_name, is_commune, roomy_name, short_name
 from collector.wall.page import (
@@ -65,11 +68,12 @@ def overview(
     lang: str,
     *,
     evidence: Mapping[tuple[str, str], float] | None = None,
+    standings: Mapping[str, Standing] | None = None,
     loading: bool = False,
 ) -> Overview:
     """Say how the province is at a moment (centre's UTC seconds), in one of `TEXTS`' languages.
 
-    `evidence`: when the newest is from, by agent and check. `loading`: the collector has just started and does not know everything again.
+    `evidence`: when the newest is from, by agent and check. `standings`: where people's acts leave incidents, by id. `loading`: the collector has just started and does not know everything again.
     """
     texts, zone = TEXTS[lang], inventory.time_zone
     scene = Scene(inventory, fleet, now, texts)
@@ -95,7 +99,7 @@ def overview(
         limits=limits(inventory.profile_at(local)),
         clock=forms.clock(now, zone),
         date=forms.date(now, zone, texts),
-        title=_title(scene, tally, len(shown)),
+        title=_title(scene, tally, sum(waits(one.id, standings or {}) for one in shown)),
         province=texts.province.format(name=getattr(inventory.name, lang)),
         phase=_phase(scene),
         sentence=pieces,
@@ -110,7 +114,7 @@ def overview(
         groups=groups,
         columns=columns(groups),
         incidents_title=_filled(texts.incidents, len(shown)) if shown else texts.no_incidents,
-        cards=_cards(scene, found, evidence or {}),
+        cards=_cards(scene, found, evidence or {}, standings or {}),
         cards_on_wall=CARDS_ON_WALL,
         more_on_wall=_more(len(found) - CARDS_ON_WALL, texts),
         more_elsewhere=_more(len(found) - CARDS_ELSEWHERE, texts),
@@ -222,10 +226,16 @@ def _phase(scene: Scene) -> Phase | None:
 
 
 def _cards(
-    scene: Scene, found: Sequence[Trouble], evidence: Mapping[tuple[str, str], float]
+    scene: Scene,
+    found: Sequence[Trouble],
+    evidence: Mapping[tuple[str, str], float],
+    standings: Mapping[str, Standing],
 ) -> tuple[Card, ...]:
-    """Lay out the causes: most places first, then the oldest."""
-    newest = max((trouble.opened_at for trouble in found), default=scene.now)
+    """Lay out the causes: most places first, then the oldest. The newest that waits calls."""
+    said = {trouble: taken(trouble.incidents, standings, scene) for trouble in found}
+    newest = max(
+        (trouble.opened_at for trouble in found if not said[trouble]), default=scene.now + 1
+    )
     ordered = sorted(found, key=lambda trouble: (-len(trouble.sites), trouble.since))
     return tuple(
         Card(
@@ -238,11 +248,37 @@ def _cards(
             last=(
                 "" if trouble.together else scene.texts.last_since.format(at=scene.at(trouble.last))
             ),
-            newest=trouble.opened_at == newest,
+            newest=trouble.opened_at == newest and not said[trouble],
             evidence=_evidence(trouble, evidence, scene.texts.lang),
+            url=_address(trouble, scene.texts.lang),
+            taken=said[trouble],
         )
         for trouble in ordered[:CARDS_ELSEWHERE]
     )
+
+
+def waits(incident: str, standings: Mapping[str, Standing]) -> bool:
+    """Whether an incident waits for somebody to acknowledge it."""
+    standing = standings.get(incident, Standing())
+    return standing.acknowledged is None and standing.maintenance is None
+
+
+def taken(incidents: Sequence[str], standings: Mapping[str, Standing], scene: Scene) -> str:
+    """Say who acknowledged all of these, or that they are maintenance; "" where one waits."""
+    if any(waits(incident, standings) for incident in incidents):
+        return ""
+    acts = [act for one in incidents if (act := standings[one].acknowledged) is not None]
+    words = DUTY_TEXTS[scene.texts.lang]
+    if not acts:
+        return words.maintenance
+    who = ", ".join(dict.fromkeys(act.who for act in acts))
+    return words.card_taken.format(who=who, at=scene.at(max(act.at for act in acts)))
+
+
+def _address(trouble: Trouble, lang: str) -> str:
+    if len(trouble.incidents) == 1:
+        return incident_url("", trouble.incidents[0], lang=lang)
+    return incidents_url(lang=lang)
 
 
 def _evidence(trouble: Trouble, evidence: Mapping[tuple[str, str], float], lang: str) -> str:

@@ -51,8 +51,10 @@ def test_everything_can_be_said(home):
         + "scrape_from: [10.0.0.0/24]\n"
         + "watch_from: ['2001:db8::/32', 10.0.1.7]\n"
         + "keep: {days: 90, gigabytes: 200}\n"
-        + "bridge: {secret_file: bridge.secret}\n",
+        + "bridge: {secret_file: bridge.secret}\n"
+        + "alertmanagers: [http://127.0.0.1:9093/]\n",
     )
+    assert config.alertmanagers == ("http://127.0.0.1:9093",)
     assert config.url == "https://tss.example"
     assert config.language == "en"
     assert config.tls is not None
@@ -123,6 +125,7 @@ url: tss.example
 listen: {host: 0.0.0.0, port: 99999}
 scrape_from: [10.0.0.1/24, office, 0.0.0.0/0]
 keep: {days: 1, gigabytes: 0.5}
+alertmanagers: [am.example:9093]
 """
 WRONG_TOLD = """\
 collector.yml line 1, province: HOME/nowhere is no folder
@@ -133,6 +136,7 @@ collector.yml line 6, keep.gigabytes: found 0.5, expected 1 or more
 collector.yml line 5, scrape_from[1]: found '10.0.0.1/24', which is an address with a network's length; did you mean '10.0.0.0/24'?
 collector.yml line 5, scrape_from[2]: found 'office', expected an address or a network such as 10.1.2.0/24
 collector.yml line 5, scrape_from[3]: '0.0.0.0/0' lets the whole world in; name the networks
+collector.yml line 7, alertmanagers[1]: found 'am.example:9093', expected http://… or https://…
 collector.yml line 4, listen.host: '0.0.0.0' is reached from other machines, and tokens would pass in the clear: expected tls, or the proxies that end TLS before us, or a loopback address"""
 
 

@@ -14,7 +14,7 @@ def test_files_that_nobody_reads_are_refused(tmp_path):
     (folder / "readiness.yml").write_text("", "utf-8")
     (folder / "site.csv").write_text("", "utf-8")
     assert problems(folder) == [
-        "readiness.yml: nobody reads this file; expected one of: province.yml, sites.csv, lines.csv, devices.csv, checks.yml",
+        "readiness.yml: nobody reads this file; expected one of: province.yml, sites.csv, lines.csv, devices.csv, checks.yml, maintenance.yml",
         "site.csv: nobody reads this file; did you mean 'sites.csv'?",
     ]
 

@@ -11,7 +11,10 @@ from msgspec.structs import replace
 
 from collector import wall
 from collector.diagnosis.evidence import Dossier
+from collector.diagnosis.incident import Incident
 from collector.diagnosis.incidents import Incidents
+from collector.duty.acts import Act
+from collector.duty.duty import Duty
 from collector.inventory.model import Inventory, Phase, Profile, Text
 from collector.state.fleet import Fleet
 from collector.wall.page import Overview
@@ -20,6 +23,21 @@ from tests.collector.a_province import DC, NOON, TCOC, TCOC_TTPV, YPHU, a_provin
 from tests.collector.state.fleets import a_fleet, feed
 
 AGENTS = (TCOC, TCOC_TTPV, YPHU, DC)
+
+
+class Remembered:
+    """Stands for the acts on disk."""
+
+    def __init__(self) -> None:
+        self.acts: list[Act] = []
+
+    def add(self, acts: Iterable[Act]) -> None:
+        """Keep these."""
+        self.acts += acts
+
+    def of(self, incident: str) -> list[Act]:
+        """Return an incident's."""
+        return [act for act in self.acts if act.incident == incident]
 
 
 class Centre:
@@ -31,12 +49,27 @@ class Centre:
         self.loaded = True
         self.evidence = SimpleNamespace(newest={})
         self.found = Dossier([], [], [])
+        self.acts = Remembered()
+        self.duty = Duty(self.acts)
+        self.silencer = SimpleNamespace(problem="")
+        self.closed: list[Incident] = []
         self.ledgers: Any = None
         """Put one here to look at it."""
 
     async def dossier(self, agent: str, check: str) -> Dossier:
         """Return what a test has put here."""
         return self.found
+
+    async def incident(self, identity: str) -> tuple[Incident | None, list[Act]]:
+        """Return one that is open, or that a test has put among the closed."""
+        for one in (*self.incidents.open.values(), *self.closed):
+            if one.id == identity:
+                return one, self.acts.of(identity)
+        return None, []
+
+    async def recent(self, limit: int) -> list[tuple[Incident, list[Act]]]:
+        """Return the closed ones."""
+        return [(one, self.acts.of(one.id)) for one in self.closed[:limit]]
 
     def hear(self, now: float = NOON, agents: Iterable[str] = AGENTS) -> None:
         """Take one push of each agent."""
@@ -51,6 +84,7 @@ class Centre:
         """Let the time pass to `now`, and return the page."""
         self.fleet.tick(now)
         self.incidents.observe(self.fleet, now)
+        self.duty.look(self.incidents.open, self.fleet.inventory, now)
         open_ones = self.incidents.open.values()
         return overview(
             self.fleet.inventory,
@@ -59,6 +93,7 @@ class Centre:
             now,
             lang,
             evidence=self.evidence.newest,
+            standings=self.duty.standings,
             **said,
         )
 

@@ -314,3 +314,54 @@ async def test_evidence_is_a_click_away(browser):
                 assert await page.evaluate("document.body.scrollWidth <= innerWidth")
                 await page.click("text=Về bảng chung")
                 await page.wait_for_selector(".tile")
+
+
+@pytest.mark.parametrize("width", [320, 390, 820, 1366, 1920])
+async def test_incidents_are_read_on_every_screen(browser, width):
+    """List and page scroll downward only, in both languages and themes; buttons suit a thumb."""
+    world = in_trouble("phu-tho")
+    identity = next(iter(world.incidents.open))
+    async with (
+        serving(world, world.clock) as url,
+        page_of(browser, width, 844, color_scheme="light" if width % 4 else "dark") as page,
+    ):
+        for path in ("incidents", f"incidents/{identity}"):
+            for lang in ("vi", "en"):
+                await page.goto(f"{url}{path}?lang={lang}")
+                await becomes(page, "document.fonts.status === 'loaded'")
+                assert await page.evaluate("document.documentElement.scrollWidth") == width
+        heights = await page.evaluate(
+            "[...document.querySelectorAll('button, .button, input:not([type=hidden])')]"
+            ".filter(e => e.offsetParent).map(e => e.getBoundingClientRect().height)"
+        )
+    assert len(heights) >= 5
+    assert min(heights) >= 44
+
+
+async def test_a_person_acknowledges_without_script(browser):
+    """From the wall to the page, name and one press; the wall then says who took it."""
+    world = Whole("phu-tho")
+    world.live(2)
+    world.failing |= {("05293", "gateway")}
+    world.live(1)
+    world.live()
+    async with (
+        serving(world, world.clock) as url,
+        page_of(browser, 390, 844, java_script_enabled=False) as page,
+    ):
+        await page.goto(url)
+        await page.click(".incident .what a")
+        await page.fill("[name=name]", "Nguyễn Văn Hùng")
+        await page.click("button[value=acknowledge]")
+        await page.fill("[name=text]", "đang gọi xã")
+        await page.click("button[value=note]")
+        timeline = await page.inner_text(".events")
+        name = await page.input_value("[name=name]")
+        await page.click("text=Về bảng chung")
+        card = await page.inner_text(".incident .who")
+
+    assert [act.kind for act in world.acts.acts] == ["acknowledged", "noted"]
+    assert "Nguyễn Văn Hùng tiếp nhận" in timeline
+    assert "Nguyễn Văn Hùng ghi: đang gọi xã" in timeline
+    assert name == "Nguyễn Văn Hùng"
+    assert re.search(r"Nguyễn Văn Hùng nhận 13:0\d", card)

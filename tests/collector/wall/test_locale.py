@@ -4,14 +4,18 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from string import Formatter
+from typing import get_args, get_type_hints
 
 import pytest
 
 from agent import findings
 from agent.wire import Failure
+from collector.diagnosis.incident import Severity, Step
+from collector.duty.acts import Kind
 from collector.inventory.model import COMMUNE_KINDS
 from collector.state.states import BELOW_SERVICE
 from collector.wall.locale import TEXTS
+from collector.wall.locale.duty import DUTY_TEXTS
 from collector.wall.view import COUNTED
 
 VIETNAMESE = re.compile(r"[ăâđêôơưĂÂĐÊÔƠƯ\u1ea0-\u1ef9]")
@@ -33,8 +37,9 @@ def texts_of(lang: str) -> dict[str, str]:
     """Return every text of a language by its place."""
     return {
         path: text
-        for field in fields(TEXTS[lang])
-        for path, text in leaves(getattr(TEXTS[lang], field.name), field.name)
+        for table, name in ((TEXTS[lang], ""), (DUTY_TEXTS[lang], "duty."))
+        for field in fields(table)
+        for path, text in leaves(getattr(table, field.name), name + field.name)
     }
 
 
@@ -73,6 +78,9 @@ def test_every_closed_list_has_its_words(lang):
     assert set(texts.broken_layers) == BELOW_SERVICE
     assert set(texts.kind_names) == set(COMMUNE_KINDS)
     assert set(texts.nouns) == {*COMMUNE_KINDS, "communes", "places"}
+    assert set(DUTY_TEXTS[lang].acts) == set(get_args(Kind))
+    assert set(DUTY_TEXTS[lang].severities) == set(get_args(Severity))
+    assert set(DUTY_TEXTS[lang].steps) == {"began", *get_args(get_type_hints(Step)["kind"])}
 
 
 @pytest.mark.parametrize("lang", ["vi", "en"])
@@ -122,6 +130,7 @@ def test_no_text_shouts(lang):
         "PC",
         "MTU",
         "TSLCD",
+        "VNPT",
         "CŨ",
         "OLD",
         "SZ",

@@ -1,0 +1,1 @@
+"""What people do about incidents, and what is owed when nobody does anything."""
