@@ -12,11 +12,9 @@ from collector.inventory.model import Inventory, Profile, Site
 from collector.state.fleet import Fleet
 from collector.state.states import BELOW_SERVICE
 from collector.wall import forms
-from collector.wall.addresses import incident_url, incidents_url
 from collector.wall.causes import Trouble, scope, sentence, title, troubles
 from collector.wall.evidence import address_of
 from collector.wall.locale import TEXTS
-from collector.wall.locale.duty import DUTY_TEXTS
 from collector.wall.locale.texts import Texts
 from collector.wall.names import abbreviated, full_name, is_commune, roomy_name, short_name
 from collector.wall.page import (
@@ -30,6 +28,7 @@ from collector.wall.page import (
     SystemCount,
     Tile,
 )
+from collector.wall.standing import address, taken, waits
 from collector.wall.systems import system_counts
 
 ALWAYS_COUNTED = ("ok", "silent", "down", "degraded")
@@ -232,7 +231,10 @@ def _cards(
     standings: Mapping[str, Standing],
 ) -> tuple[Card, ...]:
     """Lay out the causes: most places first, then the oldest. The newest that waits calls."""
-    said = {trouble: taken(trouble.incidents, standings, scene) for trouble in found}
+    said = {
+        trouble: taken(trouble.incidents, standings, scene.at, scene.texts.lang)
+        for trouble in found
+    }
     newest = max(
         (trouble.opened_at for trouble in found if not said[trouble]), default=scene.now + 1
     )
@@ -250,35 +252,11 @@ def _cards(
             ),
             newest=trouble.opened_at == newest and not said[trouble],
             evidence=_evidence(trouble, evidence, scene.texts.lang),
-            url=_address(trouble, scene.texts.lang),
+            url=address(trouble.incidents, scene.texts.lang),
             taken=said[trouble],
         )
         for trouble in ordered[:CARDS_ELSEWHERE]
     )
-
-
-def waits(incident: str, standings: Mapping[str, Standing]) -> bool:
-    """Whether an incident waits for somebody to acknowledge it."""
-    standing = standings.get(incident, Standing())
-    return standing.acknowledged is None and standing.maintenance is None
-
-
-def taken(incidents: Sequence[str], standings: Mapping[str, Standing], scene: Scene) -> str:
-    """Say who acknowledged all of these, or that they are maintenance; "" where one waits."""
-    if any(waits(incident, standings) for incident in incidents):
-        return ""
-    acts = [act for one in incidents if (act := standings[one].acknowledged) is not None]
-    words = DUTY_TEXTS[scene.texts.lang]
-    if not acts:
-        return words.maintenance
-    who = ", ".join(dict.fromkeys(act.who for act in acts))
-    return words.card_taken.format(who=who, at=scene.at(max(act.at for act in acts)))
-
-
-def _address(trouble: Trouble, lang: str) -> str:
-    if len(trouble.incidents) == 1:
-        return incident_url("", trouble.incidents[0], lang=lang)
-    return incidents_url(lang=lang)
 
 
 def _evidence(trouble: Trouble, evidence: Mapping[tuple[str, str], float], lang: str) -> str:

@@ -130,9 +130,20 @@ GUARDED = {
     "/sd": "scrape_from",
     "/": "watch_from",
     "/live": "watch_from",
+    "/incidents": "watch_from",
     "/-/healthy": "watch_from",
     "/nothing": "watch_from",
 }
+
+
+@pytest.mark.parametrize("path", ["/incidents", "/incidents/mau-250701-001"])
+async def test_who_may_not_look_may_not_act(tmp_path, path):
+    """The forms are behind the same door as the pages."""
+    async with served(tmp_path, more="watch_from: [192.0.2.7]\n") as here:
+        fields = {"act": "acknowledge", "name": "Hùng"}
+        async with here.session.post(f"{here.url}{path}", data=fields) as answer:
+            assert answer.status == 403
+            assert (await answer.json(content_type=None))["code"] == "unauthorised"
 
 
 @pytest.mark.parametrize("path", GUARDED)
