@@ -118,7 +118,8 @@ class Beat:
             self._contacts_due = monotonic + CONTACTS_SECONDS
         await self._duty.save()
         if changes or acts:
-            self._exposition.show(self._duty.shown(self._incidents.open.values()))
+            shown = self._duty.shown(self._incidents.open.values())
+            self._exposition.show(shown, self._duty.called)
         self._count()
         await self._configs.follow(self._fleet.inventory, now)
 

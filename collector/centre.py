@@ -320,7 +320,7 @@ class Centre:
         for agent, (push, at, address) in self._early.items():
             self.fleet.heard(agent, push, at, address)
         self._early.clear()
-        self._exposition.show(self.duty.shown(self.incidents.open.values()))
+        self._exposition.show(self.duty.shown(self.incidents.open.values()), self.duty.called)
         self.fleet.pardon(self._wall())
         self.record.pardon(self._wall())
         self.loaded = True

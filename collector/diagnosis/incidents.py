@@ -18,12 +18,15 @@ anybody is told (`Store.save`).
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
+from msgspec.structs import replace
+
 from collector.diagnosis.case import Case, opened
 from collector.diagnosis.compare import Look
 from collector.diagnosis.diagnose import Diagnosis
 from collector.diagnosis.finding import GROUPS, Finding, Unit
 from collector.diagnosis.identity import Names
 from collector.diagnosis.incident import Change, Incident
+from collector.diagnosis.routing import routing
 from collector.state.fleet import Fleet
 
 REOPENED_SECONDS = 60.0
@@ -124,6 +127,8 @@ class Incidents:
                 continue
             look.strip(finding, None)
             case = opened(self._names.next(fleet.inventory, now), finding, now)
+            routed = routing(case.incident, fleet.inventory)
+            case.incident = replace(case.incident, routing=routed)
             self._remember_returns(case, now)
             self._cases[case.incident.id] = case
             changes.append(Change("opened", case.incident))

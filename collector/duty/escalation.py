@@ -32,6 +32,8 @@ def first_route(incident: Incident, inventory: Inventory) -> str:
     Where neither carrier nor system has a route, as of a place that fell silent: the first route of
     the file that goes on to another.
     """
+    if incident.routing.get("route"):
+        return incident.routing["route"]
     carrier = inventory.carriers.get(incident.carrier)
     if carrier and carrier.route:
         return carrier.route

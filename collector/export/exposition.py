@@ -38,6 +38,7 @@ from collector.export.families import Family
 from collector.export.fragments import Fragments, labels
 from collector.inventory.model import Inventory
 from collector.state.fleet import Fleet
+from collector.wall.addresses import incident_url
 
 SHARED_SECONDS = 1.0
 """Scrapes of `/metrics` that come this close together get the same page."""
@@ -229,7 +230,7 @@ def _incident(incident: Incident) -> str:
 
 
 def _in_words(incident: Incident, inventory: Inventory, url: str, language: Language) -> str:
-    url = f"{url}/" if url else ""  # the wall lists it; a page of its own comes later
+    url = incident_url(url, incident.id) if url else ""
     return labels(
         id=incident.id,
         title=getattr(words.title(incident, inventory), language),
