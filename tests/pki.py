@@ -86,6 +86,7 @@ def issue(
     days: tuple[int, int] = (-1, 90),
     key: Key | None = None,
     shown: tuple[x509.Certificate, ...] = (),
+    addresses: tuple[str, ...] = (),
 ) -> Issued:
     """Write a server's key and certificate, and what else it shows, as `path`.key and `path`.pem.
 
@@ -94,7 +95,8 @@ def issue(
     key = key or ec.generate_private_key(ec.SECP256R1())
     names: list[x509.GeneralName] = [x509.DNSName(host)]
     if host == "portal.test":
-        names += [x509.IPAddress(ipaddress.ip_address(text)) for text in ADDRESSES]
+        addresses = ADDRESSES
+    names += [x509.IPAddress(ipaddress.ip_address(text)) for text in addresses]
     builder = start(common_name(host), signer.certificate.subject, key, days)
     builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     chain = (builder.sign(signer.key, hashes.SHA256()), *shown)

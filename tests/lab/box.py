@@ -57,6 +57,7 @@ class Office:
     pc: str
     gateway: str
     carriers: dict[str, str]
+    """Those it has a line of, and the namespace of each."""
 
     def pinned(self, carrier: str) -> str:
         """Return the PC's address on its LAN that the gateway pins to a line."""
@@ -184,15 +185,23 @@ class Box:
 
 
 @contextmanager
-def box(offices: int = 1) -> Iterator[Box]:
-    """Build a province; all of it goes with the context. At most 250 offices."""
+def box(offices: int = 1, lines: Sequence[Sequence[str]] = ()) -> Iterator[Box]:
+    """Build a province; all of it goes with the context. At most 250 offices.
+
+    `lines`: the carriers that each office has a line of; without it every office has all.
+    """
     numbers = range(1, offices + 1)
     parts = [f"{part}{number}" for number in numbers for part in ("pc", "gw")]
     with namespaces(*CARRIERS, "core", "dc", *parts) as names:
         carriers = dict(zip(CARRIERS, names, strict=False))
         core, dc, *places = names[3:]
         made = [
-            Office(number, places[2 * number - 2], places[2 * number - 1], carriers)
+            Office(
+                number,
+                places[2 * number - 2],
+                places[2 * number - 1],
+                {name: carriers[name] for name in (lines[number - 1] if lines else CARRIERS)},
+            )
             for number in numbers
         ]
         _lay_cables(made, carriers, core, dc)
@@ -207,7 +216,7 @@ def _lay_cables(offices: list[Office], carriers: dict[str, str], core: str, dc: 
     pairs.append((core, "dc", dc, "core"))
     for office in offices:
         pairs.append((office.pc, "lan", office.gateway, "lan"))
-        for carrier, there in carriers.items():
+        for carrier, there in office.carriers.items():
             pairs.append((office.pc, carrier, office.gateway, f"{carrier}-lan"))
             pairs.append((office.gateway, carrier, there, f"o{office.number}"))
     ip(
@@ -257,12 +266,12 @@ def _set_up(office: Office) -> None:
     ip(
         f"link set lan up\naddr add 10.8.{k}.2/24 dev lan\n"
         f"route add default via 10.8.{k}.1 dev lan metric 1\n"
-        + "".join(f"addr add {office.pinned(carrier)}/24 dev lan\n" for carrier in CARRIERS)
+        + "".join(f"addr add {office.pinned(carrier)}/24 dev lan\n" for carrier in office.carriers)
         + "".join(
             f"link set {carrier} up\naddr add {office.port(carrier)}/24 dev {carrier}\n"
             f"rule add from {office.port(carrier)} lookup {100 + number_of(carrier)}\n"
             f"{_last_resort(carrier)}{_routes_of_port(office, carrier)}"
-            for carrier in CARRIERS
+            for carrier in office.carriers
         ),
         office.pc,
     )
@@ -277,7 +286,7 @@ def _set_up(office: Office) -> None:
             f"rule add iif {carrier}-lan lookup {100 + number_of(carrier)}\n"
             f"rule add from {office.pinned(carrier)} lookup {100 + number_of(carrier)}\n"
             f"{_last_resort(carrier)}"
-            for carrier in CARRIERS
+            for carrier in office.carriers
         ),
         office.gateway,
     )
@@ -286,7 +295,7 @@ def _set_up(office: Office) -> None:
         ' oifname { "vnpt", "viettel", "tslcd" } masquerade\n }\n}\n',
         office.gateway,
     )
-    for carrier in CARRIERS:
+    for carrier in office.carriers:
         _plug(office, carrier)
 
 
