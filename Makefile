@@ -22,6 +22,14 @@ help:  ## say what can be made
 demo: $(VENV)/.run  ## a province on this machine, with real agents; Ctrl-C ends it
 	@$(BIN)/python configs/demo/demo.py
 
+.PHONY: lab
+lab: packages $(VENV)/.dev  ## a province in a box with faults to put in (needs root); `quit` ends it
+	@$(BIN)/python -m tests.lab.province
+
+.PHONY: lab-148
+lab-148: packages $(VENV)/.dev  ## 148 real agents and a carrier cut; how soon people are told (needs root, 10 GB, half an hour)
+	$(BIN)/python -m pytest -p tests.no_skips -s -m lab148 tests/lab
+
 .PHONY: test
 test: packages $(VENV)/.dev static  ## everything CI runs; as root it installs the Debian packages it needs
 	$(BIN)/python -m pytest -p tests.no_skips || $(AGAIN)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.lab.namespaces import in_namespace, ip, nft
 from tests.lab.province.raising import Province
-from tests.lab.province.services import MAIL, VC, lying_clock, unbound
+from tests.lab.province.services import MAIL, PORTAL, TTHC, VC, lying_clock, unbound
 from tests.lab.servers.nginx import nginx
 from tests.programs import program, running
 
@@ -72,9 +72,13 @@ class Faults:
 # Carriers and the core
 
 
-@fault("carrier cut", "carrier")
-def _(here: Province, carrier: str) -> AbstractContextManager[None]:
-    return here.box.dead(carrier)
+@fault("carrier cut", "carrier, or site/carrier")
+@contextmanager
+def _(here: Province, where: str) -> Iterator[None]:
+    """Let a carrier swallow everything, or the fibre of one of its customers break."""
+    site, _, carrier = where.rpartition("/")
+    with here.office(site).unplugged(carrier) if site else here.box.dead(carrier):
+        yield
 
 
 @fault("carrier cut from the core", "carrier")
@@ -98,6 +102,15 @@ def _(here: Province, _: str) -> Iterator[None]:
         ip("link set dc up\n", here.box.core)
 
 
+@fault("collector killed", "")
+@contextmanager
+def _(here: Province, _: str) -> Iterator[None]:
+    """End the collector without a word, and start it again at once: there is nothing to heal."""
+    here.collector.kill()
+    here.collector.start()
+    yield
+
+
 # Servers
 
 
@@ -112,7 +125,7 @@ def _(here: Province, which: str) -> AbstractContextManager[None]:
     page = 'location / { return 200 "Cổng thông tin"; }'
     folder = here.folder / f"portal-{which}"
     return here.services["portal"].replaced(
-        lambda: nginx(folder, page, address="10.0.1.20", port=443, shown=shown)
+        lambda: nginx(folder, page, address=PORTAL, port=443, shown=shown)
     )
 
 
@@ -221,12 +234,6 @@ def _(here: Province, where: str) -> Iterator[None]:
         yield
 
 
-@fault("line unplugged", "site/carrier")
-def _(here: Province, where: str) -> AbstractContextManager[None]:
-    site, _, carrier = where.partition("/")
-    return here.office(site).unplugged(carrier)
-
-
 @fault("all lines dead", "site")
 @contextmanager
 def _(here: Province, site: str) -> Iterator[None]:
@@ -293,6 +300,17 @@ def _(here: Province, site: str) -> AbstractContextManager[None]:
     """Let an office's gateway swallow questions for names."""
     rules = ("udp dport 53 ip daddr != 10.0.1.53 drop", "tcp dport 53 drop")
     return here.box.filtered(here.office(site).gateway, *rules)
+
+
+@fault("portal barred", "site")
+def _(here: Province, site: str) -> AbstractContextManager[None]:
+    """Let an office's gateway bar its way to one server alone."""
+    return here.box.filtered(here.office(site).gateway, f"ip daddr {PORTAL} drop")
+
+
+@fault("procedures barred", "site")
+def _(here: Province, site: str) -> AbstractContextManager[None]:
+    return here.box.filtered(here.office(site).gateway, f"ip daddr {TTHC} reject")
 
 
 @fault("names lie", "site")

@@ -97,6 +97,8 @@ INTERNET = Check(
     *("internet", "internet", "internet", "icmp", '["{carrier.anchor}"]', 2, 1, ONCE),
     more={"for_each": "carriers"},
 )
+PORTAL = Check("portal", "portal", "service", "tcp", "['portal.test:443']", 2)
+"""For provinces that need no more of a server than that it is there."""
 
 
 def checks(ca_file: Path, ports: dict[str, int]) -> list[Check]:
@@ -139,7 +141,7 @@ def checks(ca_file: Path, ports: dict[str, int]) -> list[Check]:
         Check("vc-sip", "vc", "service", "sip", f"['vc.test:{ports['sip']}']", 3),
         Check("vc-stun", "vc", "service", "stun", f"['vc.test:{ports['stun']}']", 3),
         Check(
-            *("mail-imaps", "mail", "service", "mail", f"['mail.test:{ports['imaps']}']", 5, 4),
+            *("mail-imaps", "mail", "service", "mail", f"['mail.test:{ports['imaps']}']", 3, 2),
             params=f"{{protocol: imaps, ca_file: '{ca_file}'}}",
             who="{site: ['00001', '00006', '00010', ttdl]}",
         ),
@@ -151,11 +153,15 @@ def checks(ca_file: Path, ports: dict[str, int]) -> list[Check]:
 
 
 def write_folder(
-    folder: Path, places: Sequence[Place], offices: Sequence[Office], asked: Sequence[Check]
+    folder: Path,
+    places: Sequence[Place],
+    offices: Sequence[Office],
+    asked: Sequence[Check],
+    province: str = PROVINCE,
 ) -> None:
-    """Write all files of the province."""
+    """Write all files of the province; `province`: instead of PROVINCE."""
     folder.mkdir(parents=True)
-    (folder / "province.yml").write_text(PROVINCE, "utf-8")
+    (folder / "province.yml").write_text(province, "utf-8")
     (folder / "sites.csv").write_text(
         "id,name,kind,former_province,lat,lon,web,agents,contact_name,contact_phone\n"
         + "".join(f"{place.site},{place.name},xã,{place.area},,,,,,\n" for place in places)

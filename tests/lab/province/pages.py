@@ -101,7 +101,7 @@ class Play:
         finally:
             for step in reversed(self._scenario.steps):
                 over = step.over if step.heals_over is None else step.heals_over
-                there = [where for where in step.where if (step.fault, where) in self._faults.there]
+                there = [at for at in step.where[::-1] if (step.fault, at) in self._faults.there]
                 healed = await self._each(self._faults.heal, step.fault, there, over)
         await self._closed(expected, healed)
         return self.told

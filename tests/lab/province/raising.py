@@ -22,13 +22,15 @@ from tests.e2e.province import Program
 from tests.lab.box import DATA_CENTRE, INTERNET, Box, Office, box, resolver
 from tests.lab.cable import Cable
 from tests.lab.namespaces import in_namespace, inside, resolv_conf, sysctl
-from tests.lab.province.folder import Check, checks, write_folder
+from tests.lab.province.folder import PROVINCE, Check, checks, write_folder
 from tests.lab.province.plan import CENTRE, TWELVE, Place
 from tests.lab.province.services import DNS, HOST, App, Service, addresses, make_services
 from tests.pki import Issued, issue, make_authority
 from tests.reliability.clocks import WallClock
 
 PORT = 8443
+APART_SECONDS = 1 / 300
+"""Between two agents' starts, for each office there is: a whole province at once is too much."""
 COLLECTOR = [
     sys.executable,
     "-c",
@@ -153,12 +155,13 @@ async def raised(
     places: Sequence[Place] = TWELVE,
     asked: Sequence[Check] | None = None,
     *,
-    more: str = "",
+    province: str = PROVINCE,
+    url: str = "",
 ) -> AsyncIterator[Province]:
     """Raise a province, and have this thread live in its data centre; `asked`: instead of all checks.
 
-    With `asked` only the servers of the data centre that they need are there: the portal. `more`
-    is added to province.yml.
+    With `asked` only the servers that they may need are there: the portal. `province` is its
+    province.yml, `url` where people find the wall.
     """
     async with AsyncExitStack() as stack:
         made = stack.enter_context(box(len(places), [place.lines for place in places]))
@@ -177,10 +180,9 @@ async def raised(
             places,
             made.offices,
             checks(ca_file, ports) if asked is None else asked,
+            province,
         )
-        with (folder / "province" / "province.yml").open("a", encoding="utf-8") as file:
-            file.write(more)
-        collector = _collector(folder, shown[HOST])
+        collector = _collector(folder, shown[HOST], url or f"https://{HOST}:{PORT}")
         collector.start()
         stack.callback(collector.end)
         trusted = ssl.create_default_context(cafile=str(ca_file))
@@ -195,6 +197,7 @@ async def raised(
             stack.callback(_end, here.agents)
             for agent in here.agents.values():
                 agent.start()
+                await asyncio.sleep(len(places) * APART_SECONDS)
             here.pager = await stack.enter_async_context(
                 paging(folder, f"https://{DATA_CENTRE}:{PORT}", ca_file)
             )
@@ -226,10 +229,10 @@ def _port(started: object) -> int:
     return started if isinstance(started, int) else 0
 
 
-def _collector(folder: Path, shown: Issued) -> Program:
+def _collector(folder: Path, shown: Issued, url: str) -> Program:
     (folder / "collector.yml").write_text(
         "province: province\nstate_directory: state\n"
-        f"listen: {{host: {DATA_CENTRE}, port: {PORT}}}\nurl: https://{HOST}:{PORT}\n"
+        f"listen: {{host: {DATA_CENTRE}, port: {PORT}}}\nurl: {url}\n"
         f"tls: {{certificate: {shown.cert}, key: {shown.key}}}\n"
         f"scrape_from: [127.0.0.0/8, {DATA_CENTRE}]\nwatch_from: [127.0.0.0/8, {DATA_CENTRE}]\n"
     )
