@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.lab.namespaces import in_namespace, ip, nft
 from tests.lab.province.raising import Province
-from tests.lab.province.services import MAIL, PORTAL, TTHC, VC, lying_clock, unbound
+from tests.lab.province.services import MAIL, PORTAL, REFLECTOR, TTHC, VC, lying_clock, unbound
 from tests.lab.servers.nginx import nginx
 from tests.programs import program, running
 
@@ -144,6 +144,13 @@ def _(here: Province, _: str) -> AbstractContextManager[None]:
     return here.box.filtered(here.box.dc, f"ip daddr {VC} drop", hook="input")
 
 
+@fault("conference spoilt", "site")
+def _(here: Province, site: str) -> AbstractContextManager[None]:
+    """Lose a fifth of what an office sends to the bridge as sound."""
+    rule = f"udp dport {REFLECTOR} numgen random mod 100 < 20 drop"
+    return here.box.filtered(here.office(site).gateway, rule)
+
+
 @fault("mail dead", "")
 def _(here: Province, _: str) -> AbstractContextManager[None]:
     return here.box.filtered(here.box.dc, f"ip daddr {MAIL} drop", hook="input")
@@ -262,13 +269,13 @@ def _(here: Province, where: str) -> Iterator[None]:
 @fault("line bad", "site")
 @contextmanager
 def _(here: Province, site: str) -> Iterator[None]:
-    """Spoil the line that is a cable: a fifth is lost, the rest is late and uneven."""
+    """Spoil the line that is a cable: what it carries is late and uneven."""
     cable = here.cables[site]
-    cable.set(both={"loss": 0.1, "delay_seconds": 0.06, "jitter_seconds": 0.02})
+    cable.set(both={"delay_seconds": 0.09, "jitter_seconds": 0.02})
     try:
         yield
     finally:
-        cable.set(both={"loss": 0.0, "delay_seconds": 0.0, "jitter_seconds": 0.0})
+        cable.set(both={"delay_seconds": 0.0, "jitter_seconds": 0.0})
 
 
 @fault("LAN down", "site")
@@ -355,6 +362,15 @@ def _(here: Province, where: str) -> Iterator[None]:
     back = f"iifname {carrier} meta length > 1300 drop"
     with here.box.filtered(office.gateway, rule, back):
         yield
+
+
+@fault("large UDP vanishes", "site/carrier")
+def _(here: Province, where: str) -> AbstractContextManager[None]:
+    """Narrow a line whose router clamps TCP: pages come, large pings and pictures do not."""
+    site, _, carrier = where.partition("/")
+    large = "meta l4proto != tcp meta length > 1300 drop"
+    rules = (f"oifname {carrier} {large}", f"iifname {carrier} {large}")
+    return here.box.filtered(here.office(site).gateway, *rules)
 
 
 @fault("clock wrong", "site")

@@ -138,6 +138,11 @@ def checks(ca_file: Path, ports: dict[str, int]) -> list[Check]:
         Check("portal", "portal", "service", "http", "['https://portal.test/']", 2, params=trusted),
         Check("tthc", "tthc", "service", "http", "['https://tthc.test/']", 2, params=trusted),
         Check("vc", "vc", "service", "icmp", "[vc.test]", 2, 1, ONCE),
+        Check(
+            *("vc-sound", "vc", "service", "media", "['vc.test:20000']", 6, 11),
+            params="{stream: g711, seconds: 1}",
+            who="{site: ['00004', '00010']}",
+        ),
         Check("vc-sip", "vc", "service", "sip", f"['vc.test:{ports['sip']}']", 3),
         Check("vc-stun", "vc", "service", "stun", f"['vc.test:{ports['stun']}']", 3),
         Check(

@@ -49,8 +49,8 @@ EAST, WEST, SOUTH = AREAS
 TWELVE = (
     Place(1, DUAL_TSLCD, EAST),
     Place(2, DUAL_TSLCD, EAST),
-    Place(3, DUAL, WEST, ports=("viettel",)),
-    Place(4, DUAL, WEST, cabled="viettel"),
+    Place(3, DUAL_TSLCD, WEST, ports=("viettel",)),
+    Place(4, DUAL_TSLCD, WEST, cabled="viettel"),
     Place(5, ("vnpt", "tslcd"), EAST),
     Place(6, ("vnpt",), SOUTH),
     Place(7, ("vnpt",), SOUTH),

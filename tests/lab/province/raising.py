@@ -235,6 +235,7 @@ def _collector(folder: Path, shown: Issued, url: str) -> Program:
         f"listen: {{host: {DATA_CENTRE}, port: {PORT}}}\nurl: {url}\n"
         f"tls: {{certificate: {shown.cert}, key: {shown.key}}}\n"
         f"scrape_from: [127.0.0.0/8, {DATA_CENTRE}]\nwatch_from: [127.0.0.0/8, {DATA_CENTRE}]\n"
+        + ("bridge: {secret_file: bridge.secret}\n" if (folder / "bridge.secret").exists() else "")
     )
     command = [*COLLECTOR, "run", "-c", str(folder / "collector.yml")]
     return Program(command, folder / "collector.log")
@@ -287,6 +288,10 @@ def _power(folder: Path) -> Path:
 
 def _lay_cables(here: Province, stack: AsyncExitStack) -> None:
     for place in here.places:
+        for port in place.ports:  # a stick knows nothing of the office's LAN
+            rule = f"iifname {port}-lan ip daddr 10.8.0.0/16 drop"
+            gateway = here.office(place.site).gateway
+            stack.enter_context(here.box.filtered(gateway, rule, hook="input"))
         if place.cabled:
             office = here.office(place.site)
             here.cables[place.site] = stack.enter_context(office.cabled(place.cabled))

@@ -22,7 +22,7 @@ def at(*numbers: int) -> tuple[str, ...]:
 
 VNPT = sites(1, 2, 3, 4, 5, 6, 7, 8, 9)
 VIETTEL = sites(1, 2, 3, 4, 10, 11, 12)
-TSLCD = sites(1, 2, 5)
+TSLCD = sites(1, 2, 3, 4, 5)
 AREA = at(6, 7, 8, 10, 11)
 
 SCENARIOS = (
@@ -102,7 +102,7 @@ SCENARIOS = (
         (
             Step("captive portal", at(6), pages=(Page("captive_portal", sites=sites(6)),)),
             Step(
-                "large packets vanish",
+                "large UDP vanishes",
                 ("00007/vnpt",),
                 pages=(Page("mtu_blackhole", sites=sites(7)),),
             ),
@@ -123,13 +123,21 @@ SCENARIOS = (
         "a gateway is silent on its LAN; then a clock is wrong elsewhere",
         (
             Step("gateway silent", at(3), pages=(Page("lan_down", sites=sites(3)),)),
-            Step("clock wrong", at(9), pages=(Page("clock_wrong", sites=sites(9)),)),
+            Step(
+                "clock wrong",
+                at(9),
+                pages=(Page("clock_wrong", sites=sites(9), receiver="tickets"),),
+            ),
         ),
     ),
     Scenario(
         "a clock is wrong; then the procedure system fails",
         (
-            Step("clock wrong", at(9), pages=(Page("clock_wrong", sites=sites(9)),)),
+            Step(
+                "clock wrong",
+                at(9),
+                pages=(Page("clock_wrong", sites=sites(9), receiver="tickets"),),
+            ),
             Step("procedures fail", ("503",), pages=(Page("system_down", "tthc"),)),
         ),
     ),
@@ -177,6 +185,13 @@ SCENARIOS = (
         (
             Step("line bad", at(4), pages=(Page("line_degraded", "viettel", sites(4)),)),
             Step("power off", at(10), pages=(Page("site_silent", sites=sites(10)),)),
+        ),
+    ),
+    Scenario(
+        "sound to the bridge is bad at an office; then a PC is off",
+        (
+            Step("conference spoilt", at(10), pages=(Page("vc_degraded", "vc", sites(10)),)),
+            Step("power off", at(6), pages=(Page("site_silent", sites=sites(6)),)),
         ),
     ),
     Scenario(

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -39,7 +40,7 @@ NAMES = {
     "time.test": TIME,
     "national.test": NATIONAL,
 }
-APP_PORT = 8081
+APP_PORT, REFLECTOR = 8081, 20000
 NTP_EPOCH = 2_208_988_800
 
 
@@ -145,12 +146,24 @@ def make_services(box: Box, folder: Path, shown: dict[str, Issued]) -> dict[str,
         "stun": Service(box.dc, lambda: coturn(folder / "stun", address=VC)),
         "imaps": Service(box.dc, lambda: dovecot(folder, shown["mail.test"], address=MAIL)),
     }
+    services["reflector"] = Service(box.dc, lambda: reflector(folder))
     for carrier in INTERNET:
         there, address = box.carriers[carrier], resolver(carrier)
         services[f"dns-{carrier}"] = Service(
             there, lambda name=f"unbound-{carrier}", at=address: unbound(folder / name, at)
         )
     return services
+
+
+@contextmanager
+def reflector(folder: Path) -> Iterator[None]:
+    """Run what media tests are sent to, beside the bridge."""
+    (folder / "bridge.secret").write_text("0123456789abcdef" * 4)
+    listen = f"listen: {{host: {VC}, port: {REFLECTOR}}}"
+    (folder / "reflector.yml").write_text(f"secret_file: bridge.secret\n{listen}\n")
+    command = [sys.executable, "-m", "collector", "reflector", "-c", f"{folder}/reflector.yml"]
+    with running(command, log=folder / "reflector.log"):
+        yield
 
 
 @contextmanager
