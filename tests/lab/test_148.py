@@ -3,6 +3,7 @@
 What is measured is from the last cable pulled to the webhook. LAB_RUNS: how often (20).
 """
 
+import math
 import os
 from dataclasses import replace
 
@@ -27,6 +28,17 @@ RATES = [
 SINGLE = Step("power off", ("00006",), pages=(Page("site_silent", sites=sites(6)),))
 LINE_OF_TWO = Step("line dead", ("00001/vnpt",), pages=(Page("line_down", "vnpt", sites(1)),))
 MASS = Step("power off", AREA, pages=(Page("mass_silence", SOUTH, frozenset(AREA)),))
+
+
+def quantile(seconds: list[float], share: float) -> float:
+    """Return the one that so many are not above: of 20, the 19th for 0.95."""
+    return sorted(seconds)[max(0, math.ceil(share * len(seconds)) - 1)]
+
+
+def spread(seconds: list[float]) -> str:
+    """Return them in words."""
+    p50, p95 = quantile(seconds, 0.5), quantile(seconds, 0.95)
+    return f"p50 {p50:.1f} s, p95 {p95:.1f} s, max {max(seconds):.1f} s"
 
 
 async def test_a_carrier_cut_of_sixty(tmp_path):
@@ -57,14 +69,13 @@ async def test_a_carrier_cut_of_sixty(tmp_path):
 )
 async def test_how_soon(tmp_path, step, limit):
     """p95 from the last cable to the webhook is within the figures of the design."""
-    seconds = []
+    seconds, decided = [], []
     async with raised(tmp_path) as here:
         await here.well()
         for run in range(RUNS):
             told = await Play(here, Scenario(f"run {run}", (step,), lasts=0.5)).run()
-            seconds.append(told.opened[0][1])
+            decided.append(told.opened[0][1])
+            seconds.append(told.opened[0][2])
             print(f"{told.row()}", flush=True)
-    seconds.sort()
-    p95 = seconds[min(len(seconds) - 1, round(0.95 * len(seconds)) - 1)]
-    print(f"{step.fault}: p50 {seconds[len(seconds) // 2]:.1f} s, p95 {p95:.1f} s, {seconds}")
-    assert p95 <= limit
+    print(f"{step.fault}: decided {spread(decided)}, at the webhook {spread(seconds)}")
+    assert quantile(seconds, 0.95) <= limit

@@ -69,14 +69,16 @@ class Told:
     """What came of a scenario."""
 
     name: str
-    opened: list[tuple[str, float]] = field(default_factory=list)
-    """Causes, and seconds from the last place of the fault to the webhook."""
+    opened: list[tuple[str, float, float]] = field(default_factory=list)
+    """Causes, and seconds from the last place of the fault to the decision and to the webhook."""
     closed: list[float] = field(default_factory=list)
     """Seconds from the last place healed to the last webhook."""
 
     def row(self) -> str:
         """Return it as a row of a table."""
-        opened = ", ".join(f"{cause} {seconds:.1f}" for cause, seconds in self.opened)
+        opened = ", ".join(
+            f"{cause} {decided:.1f} {told:.1f}" for cause, decided, told in self.opened
+        )
         closed = ", ".join(f"{seconds:.1f}" for seconds in self.closed)
         return f"{self.name:<72} | {opened or 'no page':<60} | {closed}"
 
@@ -155,10 +157,11 @@ class Play:
         except AssertionError as exc:
             raise AssertionError(self._said(expected)) from exc
         found = self._found(expected) or {}
+        decided = {one.id: one.opened_at - time.time() + time.monotonic() for one in self._new()}
         for id_, page in found.items():
             if any(page is one for one in due):
-                first = next(call for call in self._calls() if call.labels["id"] == id_)
-                self.told.opened.append((page.cause, first.at - began))
+                told = next(call.at for call in self._calls() if call.labels["id"] == id_)
+                self.told.opened.append((page.cause, decided[id_] - began, told - began))
 
     def _hold(self, expected: Sequence[Page], ever: Sequence[Page]) -> None:
         found = self._found(expected)
