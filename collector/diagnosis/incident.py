@@ -46,6 +46,25 @@ class Member(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Time of its first good attempt afterwards; None while it fails or is unknown."""
 
 
+class Sign(Struct, frozen=True):
+    """What shows a trouble and is no series."""
+
+    kind: Literal["silent", "clock", "poor"]
+    """silent: a site is not heard · clock: an agent's is wrong · poor: what is slow, not broken."""
+    subject: str
+    """A site, an agent, or what is poor."""
+
+
+class Mark(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One sign, and when it went away."""
+
+    sign: Sign
+    site: str
+    since: float
+    up_at: float | None = None
+    """None while it lasts or is unknown."""
+
+
 class Step(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing that happened to an incident."""
 
@@ -67,6 +86,7 @@ class Incident(Struct, frozen=True, kw_only=True, omit_defaults=True):
     scope: Scope
     severity: Severity
     sites: tuple[str, ...]
+    """Those it is about now; once it is closed, all that it ever was about."""
     key: str = ""
     """What of the province it is about, within its cause: a carrier, a system, a site's line."""
     carrier: str = ""
@@ -85,11 +105,13 @@ class Incident(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Centre's time of the decision."""
     closed_at: float | None = None
     """When the trouble ended at the place itself."""
-    ending: Literal["", "recovered", "removed"] = ""
-    """removed: what was watched left the inventory."""
+    ending: Literal["", "recovered", "removed", "merged"] = ""
+    """removed: what was watched left the inventory · merged: it went on as part of another one."""
     flapping: bool = False
     """Whether it comes and goes; it stays open until it has been good for long enough."""
     members: tuple[Member, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    """What shows it beside its members."""
     life: tuple[Step, ...] = ()
     """The newest of what happened to it, oldest first."""
     facts: dict[str, str] = {}

@@ -1,42 +1,43 @@
-"""Incidents: which are open, decided from the fleet's state alone.
+"""Incidents: which are open. Findings (diagnose.py) are compared with what is open.
 
-`observe` compares what is with what is open, so a change it was not called for is not lost, and
-calling it twice does nothing. It is pure: the fleet and the clock come in, changes go out. Whoever
-calls it writes the changes to the store before anybody is told (`Store.save`).
+`observe` is pure: the fleet and the clock come in, changes go out; what it was not called for is
+not lost, and calling it twice does nothing. Whoever calls it writes the changes to the store before
+anybody is told (`Store.save`).
 
-- `site_silent`, one per site, is always a page: nobody knows what goes on there. It opens for a
-  site that was heard once and is silent without a bye, and closes with the next push.
-- `check_down`, one per check and site: several targets, lines or agents are one incident that
-  lists them. It closes when each of them is up again. Unknown is not up: it stays open over
-  silence, a restart and a night. A series that left the inventory no longer holds it open.
-- While a site is silent, checks of its own scope open nothing there: the silence explains them.
-  What is asked of central and external systems, as its web site seen from the data centre, is not
-  explained by a PC that does not report. Closing is never suppressed.
-- Severity: faults below the services (LAN, lines, Internet, TSLCD) are pages whoever owns the
-  system; of the others a `ticket` only where the system is external: nobody here can mend it.
-- Samples that are history change no state in the fleet, so they open nothing here; a restart
-  leaves everything unknown, so it opens and closes nothing either.
+- Every unit that fails belongs to one open incident at most, so nothing is told twice.
+- A finding that has units of an open incident is that incident: wider, or better understood, never
+  worse. It keeps its id, and with it its page. Others that it holds as well are merged into it.
+- New findings are held for HOLD_SECONDS, so that many sites that fail within seconds, and layers
+  that are asked one after the other, are one cause. Many at once are not held.
+- It closes once everything of it has been good for QUIET_SECONDS, longer while it comes and goes.
+  Unknown is not good: silence, a restart or a night close nothing. What left the inventory does.
+- Where most of the sites came back and the rest do not, it is over, and each of the rest is an
+  incident of its own.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal
 
-from msgspec.structs import replace
-
-from collector.diagnosis.incident import Change, Incident, Member, Severity
-from collector.inventory.model import CheckInfo, Inventory, Scope, Series
+from collector.diagnosis.case import Case, opened
+from collector.diagnosis.compare import Look
+from collector.diagnosis.diagnose import Diagnosis
+from collector.diagnosis.finding import GROUPS, Finding, Unit
+from collector.diagnosis.identity import Names
+from collector.diagnosis.incident import Change, Incident
 from collector.state.fleet import Fleet
-from collector.state.states import BELOW_SERVICE, SeriesState
 
-Failing = dict[tuple[str, str], dict[Series, SeriesState]]
-"""By site and check: the series that are confirmed down."""
+REOPENED_SECONDS = 60.0
+"""What is bad again so soon after its close comes and goes."""
+FORGET_SECONDS = 600.0
+"""So long it is remembered that a unit was bad: if it is bad again, it comes and goes."""
+
+Poor = Callable[[Fleet, float], Sequence[Finding]]
 
 
 class Incidents:
     """The open incidents. `known`: those that were open before; `last_id`: the last one given.
 
-    `restored_at`: when this state was last put back from a backup. Ids that were given between the
-    two are unknown here, so that day's have the time of day in them from then on.
+    `poor` finds what is slow and not broken; its findings join the others.
     """
 
     def __init__(
@@ -45,185 +46,97 @@ class Incidents:
         *,
         last_id: str = "",
         restored_at: float | None = None,
+        poor: Poor | None = None,
     ) -> None:
-        self._open = {incident.id: incident for incident in known}
-        self._last_id = last_id
-        self._restored_at = restored_at
+        self._cases = {incident.id: Case(incident) for incident in known}
+        self._names = Names(last_id, restored_at)
+        self._poor = poor
+        self.diagnosis = Diagnosis()
+        self._found_at: dict[Unit, float] = {}
+        """What was found and is not told yet, and since when."""
+        self._ended: dict[Unit, list[float]] = {}
+        """When units were bad again, or good again and told so, lately."""
+        self._released: set[Unit] = set()
+        """What did not come back with the others: told next, without being held."""
 
     @property
     def open(self) -> Mapping[str, Incident]:
         """By id, oldest first."""
-        return self._open
+        return {identity: case.incident for identity, case in self._cases.items()}
 
     def observe(self, fleet: Fleet, now: float) -> list[Change]:
         """Change, close and open what the fleet's state calls for."""
-        failing: Failing = {}
-        for series, state in fleet.down.items():
-            failing.setdefault((state.site, series.check), {})[series] = state
+        findings = [*self.diagnosis.findings(fleet, now)]
+        if self._poor is not None:
+            findings += self._poor(fleet, now)
+        if not findings and not self._cases:
+            self._found_at.clear()
+            return []
+        before = self.open
+        look = Look(self._cases, findings, fleet, now)
+        look.refresh()
+        opened_now = self._open(look.place(), look, fleet, now)
+        changes = self._close(look, fleet, now)
+        for identity, case in self._cases.items():
+            incident = case.told(now)
+            if identity in before and incident is not before[identity]:
+                changes.append(Change("changed", incident))
+        return changes + opened_now
+
+    def _close(self, look: Look, fleet: Fleet, now: float) -> list[Change]:
+        self._released = set()
         changes = []
-        for incident in list(self._open.values()):
-            seen = _look_again(incident, failing, fleet, now)
-            if seen.closed_at is not None:
-                del self._open[seen.id]
-                changes.append(Change("closed", seen))
-            elif seen is not incident:
-                self._open[seen.id] = seen
-                changes.append(Change("changed", seen))
-        told = {
-            (incident.cause, incident.sites[0], incident.check) for incident in self._open.values()
-        }
-        new = [
-            _site_silent(site, fleet, now)
-            for site in sorted(fleet.silent)
-            if ("site_silent", site, "") not in told
-        ]
-        new += [
-            _check_down(site, fleet.inventory.checks[check], series, fleet.inventory, now)
-            for (site, check), series in failing.items()
-            if ("check_down", site, check) not in told and not _explained(site, check, fleet)
-        ]
-        for incident in new:
-            named = replace(incident, id=self._next_id(fleet.inventory, now))
-            self._open[named.id] = named
-            changes.append(Change("opened", named))
+        for identity, case in list(self._cases.items()):
+            ending: Literal["recovered", "removed", "merged"] | None = None
+            if identity in look.merged:
+                ending = "merged"
+            elif not case.units:
+                ending = "removed"
+            elif case.over(now):
+                ending = "recovered"
+            elif identity not in look.found:
+                rest = case.left_behind(fleet, now)
+                if rest and rest <= look.units:
+                    case.drop(rest)
+                    self._released |= rest
+                    ending = "recovered"
+            if ending is None:
+                continue
+            if ending == "recovered":
+                for unit in case.units:
+                    self._ended[unit] = [*case.returns, now]
+            changes.append(Change("closed", case.closed(now, ending)))
+            del self._cases[identity]
         return changes
 
-    def _next_id(self, inventory: Inventory, now: float) -> str:
-        """Return province-yymmdd-number; a clock set back over midnight stays on the later day."""
-        day, number = f"{datetime.fromtimestamp(now, inventory.time_zone):%y%m%d}", 1
-        if self._restored_at is not None:
-            restored = datetime.fromtimestamp(self._restored_at, inventory.time_zone)
-            if day == f"{restored:%y%m%d}":
-                day = f"{day}r{restored:%H%M}"
-        province, last_day, last_number = [*self._last_id.rsplit("-", 2), "", ""][:3]
-        if province == inventory.id and last_day >= day:
-            day, number = last_day, int(last_number) + 1
-        self._last_id = f"{inventory.id}-{day}-{number:03d}"
-        return self._last_id
+    def _open(self, fresh: Sequence[Finding], look: Look, fleet: Fleet, now: float) -> list[Change]:
+        found_at = {
+            unit: float("-inf") if unit in self._released else self._found_at.get(unit, now)
+            for finding in fresh
+            for unit in finding.units
+        }
+        changes = []
+        for finding in sorted(fresh, key=lambda one: one.cause not in GROUPS):
+            if look.joins(finding):
+                continue  # an outage that was opened just now
+            first = min(found_at[unit] for unit in finding.units)
+            if now - first < look.hold(finding, fresh, found_at):
+                continue
+            look.strip(finding, None)
+            case = opened(self._names.next(fleet.inventory, now), finding, now)
+            self._remember_returns(case, now)
+            self._cases[case.incident.id] = case
+            changes.append(Change("opened", case.incident))
+        self._found_at = {unit: at for unit, at in found_at.items() if at > float("-inf")}
+        return changes
 
-
-def severity_of(check: CheckInfo, scope: Scope) -> Severity:
-    """Return whether a failing check wakes somebody."""
-    return "ticket" if scope == "external" and check.layer not in BELOW_SERVICE else "page"
-
-
-def _explained(site: str, check: str, fleet: Fleet) -> bool:
-    return site in fleet.silent and _scope(fleet.inventory, check) == "site"
-
-
-def _scope(inventory: Inventory, check: str) -> Scope:
-    return inventory.systems[inventory.checks[check].system].scope
-
-
-def _site_silent(site: str, fleet: Fleet, now: float) -> Incident:
-    last_seen = fleet.sites[site].last_seen
-    return Incident(
-        id="",
-        cause="site_silent",
-        scope="site",
-        severity="page",
-        sites=(site,),
-        since=now if last_seen is None else last_seen,
-        opened_at=now,
-        facts=_last_words(site, fleet),
-    )
-
-
-def _last_words(site: str, fleet: Fleet) -> dict[str, str]:
-    """Return what the agents told in their last pushes that may explain a silence."""
-    facts = {}
-    for name in fleet.inventory.sites[site].agents:
-        agent = fleet.agents[name]
-        if agent.power is not None and agent.power.on_mains is not None:
-            facts[f"{name} power"] = "mains" if agent.power.on_mains else "battery"
-        if agent.via:
-            facts[f"{name} line"] = agent.via
-        if agent.address:
-            facts[f"{name} address"] = agent.address
-        if agent.carrier:
-            facts[f"{name} carrier"] = agent.carrier
-    return facts
-
-
-def _check_down(
-    site: str,
-    check: CheckInfo,
-    failing: Mapping[Series, SeriesState],
-    inventory: Inventory,
-    now: float,
-) -> Incident:
-    system = inventory.systems[check.system]
-    members = tuple(_member(series, state) for series, state in failing.items())
-    return Incident(
-        id="",
-        cause="check_down",
-        scope=system.scope,
-        severity=severity_of(check, system.scope),
-        sites=(site,),
-        check=check.id,
-        system=check.system,
-        owner=system.owner,
-        since=min(member.since for member in members),
-        opened_at=now,
-        members=members,
-    )
-
-
-def _member(series: Series, state: SeriesState) -> Member:
-    first = state.first_failure
-    return Member(
-        series=series,
-        since=state.since,
-        failure=(first and first.failure) or "unknown",
-        detail=first.detail if first else "",
-    )
-
-
-def _look_again(incident: Incident, failing: Failing, fleet: Fleet, now: float) -> Incident:
-    """Return the same object, or the incident as it is now; with `closed_at` when it is over."""
-    if incident.sites[0] not in fleet.sites:
-        return replace(incident, closed_at=now, ending="removed")
-    if incident.cause == "site_silent":
-        return _silence_again(incident, fleet)
-    return _check_again(incident, failing.get((incident.sites[0], incident.check), {}), fleet, now)
-
-
-def _silence_again(incident: Incident, fleet: Fleet) -> Incident:
-    site = fleet.sites[incident.sites[0]]
-    if site.contact not in {"live", "closed"}:
-        return incident
-    return replace(
-        incident, closed_at=max(incident.since, site.last_seen or 0.0), ending="recovered"
-    )
-
-
-def _check_again(
-    incident: Incident, failing: Mapping[Series, SeriesState], fleet: Fleet, now: float
-) -> Incident:
-    members = [
-        _member_again(member, fleet.series[member.series])
-        for member in incident.members
-        if member.series in fleet.series and fleet.series[member.series].site == incident.sites[0]
-    ]
-    listed = {member.series for member in members}
-    members += [_member(series, state) for series, state in failing.items() if series not in listed]
-    if tuple(members) != incident.members:
-        incident = replace(incident, members=tuple(members))
-    if not members:
-        return replace(incident, closed_at=now, ending="removed")
-    return _closed_when_up(incident, members)
-
-
-def _closed_when_up(incident: Incident, members: Sequence[Member]) -> Incident:
-    ends = [member.up_at for member in members if member.up_at is not None]
-    if len(ends) < len(members):
-        return incident
-    return replace(incident, closed_at=max(incident.since, *ends), ending="recovered")
-
-
-def _member_again(member: Member, state: SeriesState) -> Member:
-    if state.state == "up" and member.up_at is None:
-        return replace(member, up_at=state.since)
-    if state.state == "down" and member.up_at is not None:
-        return replace(member, up_at=None)
-    return member
+    def _remember_returns(self, case: Case, now: float) -> None:
+        """Tell a case how often its units were told good lately: it may come and go."""
+        for unit, ends in list(self._ended.items()):
+            if now - ends[-1] >= FORGET_SECONDS:
+                del self._ended[unit]
+        ends = max((self._ended.get(unit, []) for unit in case.units), key=len)
+        for end in ends:
+            case.came_back(end, now)
+        if ends and now - ends[-1] < REOPENED_SECONDS:
+            case.flap()

@@ -76,7 +76,7 @@ class Centre:
                 assert change.incident.closed_at is not None
                 assert change.incident.closed_at >= begun.since
             self.told.append(change)
-        keys = [(one.cause, one.sites, one.check) for one in self.open.values()]
+        keys = [(one.cause, one.key) for one in self.open.values()]
         assert len(keys) == len(set(keys))
         assert self.open == dict(self.incidents.open)
         return changes
@@ -142,6 +142,12 @@ def test_every_open_has_exactly_one_close(happenings):
                 for agent in AGENTS:
                     centre.fleet.heard(agent, a_push(agent, boot="f"), centre.now)
                 centre.happen("attempt", series, UP)
+
+        for _ in range(50):  # longer than what comes and goes has to be good
+            centre.now += 2.0
+            for agent in AGENTS:
+                centre.fleet.heard(agent, a_push(agent, boot="f"), centre.now)
+            centre.look()
 
         assert centre.open == {}
         opened = [told.incident.id for told in centre.told if told.kind == "opened"]
