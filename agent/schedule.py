@@ -22,6 +22,10 @@ REPROBE_SECONDS = 0.3
 SELDOM_SECONDS = 300.0
 """Who may be asked only this often (the whole country's portals) is not asked twice at once."""
 MAX_AT_ONCE = 50
+LAYERS_BELOW = frozenset({"nic", "icmp", "dns"})
+"""Kinds that tell cheaply how far the way goes, and cost nobody much."""
+MOST_LOOKED_BELOW = 12
+LOOK_AGAIN_SECONDS = 1.0
 
 
 def offset(agent: str, run: Run) -> float:
@@ -61,6 +65,8 @@ class Schedule:
         self._due: dict[int, list[Run]] = {}
         self._under_way: dict[tuple[str, str, str], asyncio.Task[None]] = {}
         self._settled: dict[tuple[str, str, str], bool | None] = {}
+        self._looked_at = float("-inf")
+        self._tasks: asyncio.TaskGroup | None = None
         self._changed = asyncio.Event()
         self._room = asyncio.Semaphore(MAX_AT_ONCE)
 
@@ -86,10 +92,11 @@ class Schedule:
     async def run(self) -> None:
         """Start what is due, slot after slot."""
         async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
             while True:
                 self._changed.clear()
                 if await self._slept_until(min(self._due, default=None)):
-                    self._start_due(tasks)
+                    self._start_due()
 
     async def _slept_until(self, slot: int | None) -> bool:
         """Sleep until a slot begins; False when other runs came into force meanwhile."""
@@ -103,7 +110,7 @@ class Schedule:
             return True
         return False
 
-    def _start_due(self, tasks: asyncio.TaskGroup) -> None:
+    def _start_due(self) -> None:
         now = self._now()
         slot_now = int(now / SLOT_SECONDS)
         first = min(self._due)
@@ -119,8 +126,34 @@ class Schedule:
                     self._health.runs_missed += 1
                     self._health.runs_busy += 1
                     continue
-                task = tasks.create_task(self._settle(run), name=f"run {run.check.id}")
-                self._under_way[run.key] = task
+                self._start(run)
+
+    def _start(self, run: Run) -> None:
+        if self._tasks is not None:
+            task = self._tasks.create_task(self._settle(run), name=f"run {run.check.id}")
+            self._under_way[run.key] = task
+
+    def _look_below(self, failing: Run) -> None:
+        """Ask at once what lies below a check that fails, so that its cause is known as soon.
+
+        Those that are down already have nothing to tell.
+        """
+        now = self._now()
+        if now - self._looked_at < LOOK_AGAIN_SECONDS:
+            return
+        self._looked_at = now
+        line = failing.target.line
+        below = [
+            run
+            for key, run in self._runs.items()
+            if run.check.kind in LAYERS_BELOW
+            and run.check.interval_seconds < SELDOM_SECONDS
+            and (not line or run.target.line in {"", line})
+            and key not in self._under_way
+            and self._settled.get(key) is not False
+        ]
+        for run in below[:MOST_LOOKED_BELOW]:
+            self._start(run)
 
     async def _settle(self, run: Run) -> None:
         """Attempt once; where the outcome differs from the settled one, ask once more at once.
@@ -139,6 +172,8 @@ class Schedule:
                 if up is False and settled is not False and self._on_down is not None:
                     self._on_down(run, sample)
                 return
+            if not up:
+                self._look_below(run)
             await asyncio.sleep(REPROBE_SECONDS)
             sample = await self._attempt(run, 2)
             if sample.up == up:

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from agent.config import Check
 from agent.probes.base import Health, Target
 from agent.runner import Run
-from agent.schedule import SLOT_SECONDS, Schedule, offset
+from agent.schedule import LOOK_AGAIN_SECONDS, SLOT_SECONDS, Schedule, offset
 from tests.waiting import until
 
 
-def make_run(name="c", interval=SLOT_SECONDS) -> Run:
+def make_run(name="c", interval=SLOT_SECONDS, kind="tcp", line="") -> Run:
     """Return a run whose probe is never asked."""
     return Run(
-        Check(id=name, kind="tcp", targets=["t"], interval_seconds=interval),
+        Check(id=name, kind=kind, targets=["t"], interval_seconds=interval),
         None,
-        Target("t"),
+        Target("t", line),
         {},
     )
 
@@ -214,3 +214,46 @@ async def test_new_runs_come_into_force_at_once():
 
     assert ("quick", 1) == bench.attempts[0]
     await bench.end(task)
+
+
+async def test_a_failing_check_has_the_layers_below_asked_at_once():
+    """Gateway, anchors of its line and resolver, once each: not other lines, nor what is seldom."""
+    bench = Bench()
+    page = make_run("page", kind="http", line="vnpt")
+    below = [
+        make_run("gateway", 200.0, "icmp"),
+        make_run("anchor", 200.0, "icmp", "vnpt"),
+        make_run("other-anchor", 200.0, "icmp", "viettel"),
+        make_run("dns", 200.0, "dns"),
+        make_run("seldom", 300.0, "icmp"),
+        make_run("slow", 200.0, "throughput"),
+    ]
+    bench.schedule.set_runs([page, *below])
+    bench.schedule._due = {slot: [page] for slot in list(bench.schedule._due)[:1]}
+    bench.outcomes = [False]
+    task = asyncio.create_task(bench.schedule.run())
+    await until(lambda: len(bench.samples) >= 5, what="the page twice and what lies below")
+    task.cancel()
+
+    asked = [name for name, _ in bench.attempts if name != "page"]
+    assert sorted(asked) == ["anchor", "dns", "gateway"]
+
+
+async def test_layers_below_are_not_asked_for_ever():
+    """What is down already and what was asked a moment ago is left alone."""
+    bench = Bench()
+    clock = [100.0]
+    bench.schedule._now = lambda: clock[0]
+    bench.schedule._runs = {run.key: run for run in [make_run("gateway", 200.0, "icmp")]}
+    started = []
+    bench.schedule._start = lambda run: started.append(run.check.id)
+    failing = make_run("page", kind="http")
+
+    for _ in range(3):
+        bench.schedule._look_below(failing)
+    assert started == ["gateway"]
+
+    clock[0] += LOOK_AGAIN_SECONDS
+    bench.schedule._settled[next(iter(bench.schedule._runs))] = False
+    bench.schedule._look_below(failing)
+    assert started == ["gateway"]
