@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tests.lab.box import TSLCD_ONLY, Office, anchor
+from tests.lab.box import TSLCD_ONLY, Office
 from tests.lab.province.plan import CENTRE, TWELVE, Place
+from tests.lab.province.services import anchor
 
 PROVINCE = """\
 name: {vi: Tỉnh Thử, en: Trial province}
 time_zone: Asia/Ho_Chi_Minh
 carriers:
-  vnpt: {name: VNPT, anchors: [10.101.0.1], networks: [10.101.0.0/16], route: vnpt}
-  viettel: {name: Viettel, anchors: [10.102.0.1], networks: [10.102.0.0/16], route: viettel}
+  vnpt: {name: VNPT, anchors: [10.111.0.1], networks: [10.101.0.0/16], route: vnpt}
+  viettel: {name: Viettel, anchors: [10.112.0.1], networks: [10.102.0.0/16], route: viettel}
   tslcd: {name: Đơn vị cung cấp TSLCD, route: so-khcn}
 systems:
   lan: {name: {vi: Mạng nội bộ (LAN), en: Local network}, owner: UBND cấp xã, scope: site, route: commune}

@@ -36,10 +36,14 @@ COLLECTOR = [
     "-c",
     (
         "from collector.inventory import compile; compile.EXTERNAL_SECONDS = 1.0;"
+        "from collector.diagnosis import case, incidents;"
+        "case.FLAPPING_SECONDS = 45.0; case.FLAPPING_QUIET_SECONDS = 12.0;"
+        "incidents.REOPENED_SECONDS = 15.0;"
         "from collector.__main__ import main; main()"
     ),
 ]
-"""The collector, but that the national portal of the box may be asked each few seconds."""
+"""The collector, but that the national portal of the box may be asked each few seconds; and what comes
+again after a minute is another scenario, and does not flap."""
 AGENT = (
     "from pathlib import Path; from agent import power;"
     "power.read_power.__defaults__ = (Path({power!r}),);"

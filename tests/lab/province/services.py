@@ -7,13 +7,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from tests.lab.box import DATA_CENTRE, INTERNET, TSLCD_ONLY, Box, resolver
+from tests.lab.box import DATA_CENTRE, INTERNET, TSLCD_ONLY, Box, number_of, resolver
 from tests.lab.namespaces import in_namespace, inside, ip
 from tests.lab.servers.chrony import chrony
 from tests.lab.servers.coturn import coturn
@@ -21,7 +21,8 @@ from tests.lab.servers.kamailio import kamailio
 from tests.lab.servers.mail import dovecot
 from tests.lab.servers.nginx import nginx
 from tests.pki import Issued
-from tests.programs import program, running
+from tests.programs import listening, program, running
+from tests.waiting import until_sync
 
 HOST = "centre.test"
 DNS, PORTAL, TTHC, PAGE, VC, MAIL, TIME = (
@@ -116,8 +117,16 @@ class App:
         return runner
 
 
+def anchor(carrier: str) -> str:
+    """Return an address deep in a carrier's network: no office is joined to it at once."""
+    return f"10.11{number_of(carrier)}.0.1"
+
+
 def addresses(box: Box) -> None:
-    """Give the data centre and the world beyond their addresses."""
+    """Give the data centre, the carriers and the world beyond their addresses."""
+    for carrier, there in box.carriers.items():
+        ip(f"addr add {anchor(carrier)}/32 dev lo\n", there)
+        ip(f"route add {anchor(carrier)}/32 via 10.9.{number_of(carrier)}.2\n", box.core)
     added = (DNS, PORTAL, TTHC, PAGE, VC, MAIL, TIME)
     ip("".join(f"addr add {address}/24 dev core\n" for address in added), box.dc)
     ip(f"addr add {NATIONAL}/32 dev lo\n", box.core)
@@ -182,6 +191,8 @@ def unbound(folder: Path, address: str, *, lie: str = "", namespace: str = "") -
     )
     command = [program("unbound"), "-d", "-c", str(folder / "unbound.conf")]
     with running(in_namespace(namespace, *command), log=folder / "log"):
+        with inside(namespace) if namespace else nullcontext():
+            until_sync(lambda: listening(address, 53), seconds=10, what="unbound listens")
         yield
 
 
