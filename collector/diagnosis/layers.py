@@ -100,10 +100,13 @@ class Layers:
         if series in post.nics:
             return []
         layers: list[Iterable[Series]] = [post.nics]
-        if check.layer != "gateway" and (series.line == "" or check.local):
+        in_office = self._places.in_office(series)
+        if check.layer != "gateway" and (series.line == "" or in_office):
             layers.append(post.gateways)
-        if not check.local and series not in self._anchors and check.layer != "gateway":
-            layers.append(post.paths.get(self._places.path(series, post.site), ()))
+        if not in_office and series not in self._anchors and check.layer != "gateway":
+            layers += [
+                anchors for line, anchors in post.paths.items() if self._goes_over(series, line)
+            ]
             if check.layer != "dns":
                 layers.append(post.dns)
         return [
@@ -123,7 +126,10 @@ class Layers:
             )
 
     def _lan(self) -> Iterator[Broken]:
-        """Find that the card has no link or no route, or no gateway answers; and nothing went through since."""
+        """Find that the card has no link, or that it or every gateway fails and nothing went through since.
+
+        Without a link on the LAN, what still comes through goes by another port of the PC.
+        """
         post = self._post
         units = self._down(post.nics)
         if path_state(post.gateways, self._series) == "down":
@@ -138,7 +144,8 @@ class Layers:
             and self._places.answers_from_afar(series)
             and good_since(self._series[series], since)
         ]
-        if through:
+        unplugged = any(self._failure(one) == "no_link" for one in post.nics if one in units)
+        if through and not unplugged:
             return
         spared = {
             series
@@ -156,7 +163,8 @@ class Layers:
 
     def _lines(self, explained: AbstractSet[Unit]) -> Iterator[Broken]:
         """Every anchor over a line fails, and nothing else came through it since."""
-        for line, anchors in self._post.paths.items():
+        # The office's own choice comes last: a broken line may be what it chose.
+        for line, anchors in sorted(self._post.paths.items(), reverse=True):
             if path_state(anchors, self._series) != "down":
                 continue
             units = self._down(anchors)
@@ -205,14 +213,12 @@ class Layers:
         return (heard and named) or any(good_since(self._series[one], since) for one in others)
 
     def _goes_over(self, series: Series, line: str) -> bool:
-        check = self._places.check(series)
-        if check.local or check.kind == "nic" or check.layer == "gateway":
-            return line != "" and check.local and self._places.path(series, self._post.site) == line
-        over = self._places.path(series, self._post.site)
-        if over == line:
-            return True
-        # The office chooses the way of these: it may choose any line, the broken one too.
-        return over == "" and series not in self._post.paths.get("", ())
+        check, site = self._places.check(series), self._post.site
+        over = self._places.path(series, site)
+        if self._places.in_office(series) or check.kind == "nic" or check.layer == "gateway":
+            return line != "" and check.local and over == line
+        # Where the office chooses the way, it may choose any line to the Internet, a broken one too.
+        return over == line or (over == "" and not self._places.is_tslcd(site, line))
 
     def _resolver(self, explained: AbstractSet[Unit]) -> Iterator[Broken]:
         """Find that the resolver this PC uses fails, or tells what is not so, while its line is well."""
@@ -235,7 +241,7 @@ class Layers:
                 series
                 for series in self._failing
                 if series not in lies
-                and not self._places.check(series).local
+                and not self._places.in_office(series)
                 and series not in self._anchors
             }
             yield self._broken(
@@ -246,8 +252,8 @@ class Layers:
                 series
                 for series in self._failing
                 if series not in broken
-                and not self._places.check(series).local
-                and self._failure(series) in UNRESOLVED
+                and not self._places.in_office(series)
+                and (self._failure(series) in UNRESOLVED or self._asks_own_resolver(series))
                 and series not in self._anchors
             }
             yield self._broken(
@@ -282,6 +288,10 @@ class Layers:
                 rule="small packets pass, large ones vanish",
                 facts={"target": series.target},
             )
+
+    def _asks_own_resolver(self, series: Series) -> bool:
+        check = self._places.check(series)
+        return check.kind == "dns" and check.local
 
     def _failure(self, series: Series) -> str:
         first = self._series[series].first_failure

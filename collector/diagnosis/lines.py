@@ -135,20 +135,24 @@ class Lines:
         watched = len(self._places.observed.get(carrier, ()))
         for cluster in clusters(untold, TOGETHER_SECONDS):
             offices = [site for site in cluster if site not in self._places.centres]
-            if not many(len(offices), watched):
-                continue
             first = min(untold[site] for site in cluster)
-            units: dict[Unit, Evidence] = {}
-            covers = self.take(carrier, units, first)
             tslcd = any(
                 line.kind == "tslcd" and line.carrier == carrier
                 for line in self._inventory.lines.get(cluster[0], ())
             )
-            for site in list(silent) if not tslcd else ():
-                near = abs(silent[site] - first) <= 2 * TOGETHER_SECONDS
-                if near and self._silence.carrier[site] == carrier:
-                    units |= self._silence.units([site])
-                    del silent[site]
+            gone = [
+                site
+                for site, since in ({} if tslcd else silent).items()
+                if abs(since - first) <= 2 * TOGETHER_SECONDS
+                and self._silence.carrier[site] == carrier
+            ]
+            if len(offices) < 2 or not many(len(offices) + len(gone), watched + len(gone)):
+                continue
+            units: dict[Unit, Evidence] = {}
+            covers = self.take(carrier, units, first)
+            units |= self._silence.units(gone)
+            for site in gone:
+                del silent[site]
             yield Finding(
                 cause="tslcd_outage" if tslcd else "carrier_outage",
                 key=carrier,

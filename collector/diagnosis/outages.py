@@ -69,6 +69,8 @@ class _Outages:
             if state.contact != "live" or not self._cut_off(centre):
                 return None
             covers |= self._lines.take_site(centre, units)
+            for agent in self._places.agents(centre):
+                covers |= self._fleet.down.keys() & {*self._places.posts[agent].series}
             words = "every line of its own fails"
         if not self._places.centres:
             if len(gone) < len(heard):

@@ -104,10 +104,16 @@ class Places:
             return names[0] if names else "tslcd"
         return ""
 
+    def in_office(self, series: Series) -> bool:
+        """Whether what a series asks stands in the office. A PC's resolver may stand anywhere."""
+        check = self.check(series)
+        return check.local and check.kind != "dns"
+
     def answers_from_afar(self, series: Series) -> bool:
         """Whether a success shows that something came through from outside the office."""
         check = self.check(series)
-        return not check.local and check.expect == "reachable"
+        own = check.local or check.kind in {"nic", "pc"}
+        return not own and check.expect == "reachable"
 
     def tells_of_internet(self, series: Series) -> bool:
         """Whether a success over the office's own route shows that its Internet works."""

@@ -92,7 +92,7 @@ class _Look:
         if isinstance(unit, Sign):
             return False
         state, lower = self._series[unit], self._layers.below(unit)
-        newest = state.votes[-1].at if state.votes else state.since
+        newest = max((vote.at for vote in state.votes if vote.failure), default=state.since)
         returned = max(
             (min(one.since for one in layer) for layer in lower if layer), default=float("-inf")
         )

@@ -24,7 +24,7 @@ from tests.lab.cable import Cable
 from tests.lab.namespaces import in_namespace, inside, resolv_conf, sysctl
 from tests.lab.province.folder import PROVINCE, Check, checks, write_folder
 from tests.lab.province.plan import CENTRE, TWELVE, Place
-from tests.lab.province.services import DNS, HOST, App, Service, addresses, make_services
+from tests.lab.province.services import HOST, OWN_DNS, App, Service, addresses, make_services
 from tests.pki import Issued, issue, make_authority
 from tests.reliability.clocks import WallClock
 
@@ -174,7 +174,9 @@ async def raised(
         shown, ca_file = _certificates(folder)
         services = make_services(made, folder, shown)
         if asked is not None:
-            services = {name: services[name] for name in ("portal", "dns-vnpt", "dns-viettel")}
+            services = {
+                name: services[name] for name in ("portal", "dns-own", "dns-vnpt", "dns-viettel")
+            }
         ports = {}
         for name, service in services.items():
             ports[name] = _port(service.start())
@@ -256,7 +258,7 @@ def _add_agents(here: Province, ca_file: Path) -> None:
         }
     finally:
         access.close()
-    resolv_conf(here.box.dc, DNS if "dns" in here.services else resolver("vnpt"))
+    resolv_conf(here.box.dc, OWN_DNS)
     namespaces = {CENTRE: here.box.dc}
     for place, office in zip(here.places, here.box.offices, strict=True):
         namespaces[place.site] = office.pc

@@ -25,6 +25,8 @@ from tests.programs import listening, program, running
 from tests.waiting import until_sync
 
 HOST = "centre.test"
+OWN_DNS = "10.0.1.54"
+"""The data centre's PCs ask this one: the province's may be dead."""
 DNS, PORTAL, TTHC, PAGE, VC, MAIL, TIME = (
     f"10.0.1.{last}" for last in (53, 20, 21, 22, 23, 24, 25)
 )
@@ -127,7 +129,7 @@ def addresses(box: Box) -> None:
     for carrier, there in box.carriers.items():
         ip(f"addr add {anchor(carrier)}/32 dev lo\n", there)
         ip(f"route add {anchor(carrier)}/32 via 10.9.{number_of(carrier)}.2\n", box.core)
-    added = (DNS, PORTAL, TTHC, PAGE, VC, MAIL, TIME)
+    added = (OWN_DNS, DNS, PORTAL, TTHC, PAGE, VC, MAIL, TIME)
     ip("".join(f"addr add {address}/24 dev core\n" for address in added), box.dc)
     ip(f"addr add {NATIONAL}/32 dev lo\n", box.core)
 
@@ -150,6 +152,7 @@ def make_services(box: Box, folder: Path, shown: dict[str, Issued]) -> dict[str,
         "tslcd": Service(box.dc, web_server("tslcd", page, TSLCD_ONLY, "portal.test")),
         "national": Service(box.core, web_server("national", page, NATIONAL, "national.test")),
         "dns": Service(box.dc, lambda: unbound(folder / "unbound-dc", DNS)),
+        "dns-own": Service(box.dc, lambda: unbound(folder / "unbound-own", OWN_DNS)),
         "time": Service(box.dc, lambda: chrony(folder / "chrony", host=TIME, port=123)),
         "sip": Service(box.dc, lambda: kamailio(folder / "sip", shown["vc.test"], address=VC)),
         "stun": Service(box.dc, lambda: coturn(folder / "stun", address=VC)),
