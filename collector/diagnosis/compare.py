@@ -8,6 +8,8 @@ from collector.diagnosis.incident import Cause, Sign
 from collector.state.fleet import Fleet
 
 HOLD_SECONDS = 2.0
+TICKET_SECONDS = 15.0
+"""Nobody is woken by a ticket: it can wait for a page that explains it."""
 CROWD_SECONDS = 4.0
 """So long a silence is held while others of its carrier or area are falling silent too."""
 NEAR_SECONDS = 120.0
@@ -78,6 +80,8 @@ class Look:
         """Return how long a finding waits before it is told."""
         if finding.cause in GROUPS:
             return 0.0
+        if finding.severity == "ticket":
+            return TICKET_SECONDS
         if finding.cause in CROWDING:
             latest = max(
                 (

@@ -8,7 +8,7 @@ systems.py). Two looks at the same state at the same time give equal findings.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from collector.diagnosis.finding import Evidence, Finding, Unit, many, shares
+from collector.diagnosis.finding import GROUPS, Evidence, Finding, Unit, many, shares
 from collector.diagnosis.incident import Cause, Severity
 from collector.diagnosis.layers import CLOCK_SECONDS, Broken, clock_is_wrong
 from collector.diagnosis.outages import outages
@@ -92,10 +92,11 @@ class Diagnosis:
         return changed
 
     def _put_together(self, fleet: Fleet, places: Places, now: float) -> Iterable[Finding]:
-        yield from outages(fleet, places, self._views, now)
+        wide = list(outages(fleet, places, self._views, now))
+        yield from wide
         yield from _layers(self._views.values(), places)
-        systems, _ = judge(self._views.values(), fleet, places, now)
-        yield from systems
+        carriers = {one.carrier for one in wide if one.cause in GROUPS and one.carrier}
+        yield from judge(self._views.values(), fleet, places, now, carriers)
 
 
 def _layers(views: Iterable[View], places: Places) -> Iterable[Finding]:

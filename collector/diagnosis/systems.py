@@ -27,7 +27,7 @@ from collector.diagnosis.finding import (
 )
 from collector.diagnosis.incident import Cause
 from collector.diagnosis.layers import after_connecting
-from collector.diagnosis.places import Places, Target
+from collector.diagnosis.places import PATH_LAYERS, Places, Target
 from collector.diagnosis.viewpoints import View
 from collector.inventory.model import Series
 from collector.state.fleet import Fleet
@@ -52,24 +52,28 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 
 def judge(
-    views: Iterable[View], fleet: Fleet, places: Places, now: float
-) -> tuple[list[Finding], bool]:
-    """Return what complaints come to, and whether some wait for a second look."""
-    return _Judge(fleet, places, now).judge(views)
+    views: Iterable[View], fleet: Fleet, places: Places, now: float, carriers: Iterable[str] = ()
+) -> list[Finding]:
+    """Return what complaints come to. `carriers`: those that are known to fail, their anchors too."""
+    known = places.inventory.carriers
+    dead = {anchor for carrier in carriers for anchor in known[carrier].anchors}
+    return _Judge(fleet, places, now, dead).judge(views)
 
 
 class _Judge:
-    def __init__(self, fleet: Fleet, places: Places, now: float) -> None:
+    def __init__(self, fleet: Fleet, places: Places, now: float, dead: set[str]) -> None:
         self._fleet = fleet
         self._places = places
         self._now = now
-        self._waiting = False
+        self._dead = dead
 
-    def judge(self, views: Iterable[View]) -> tuple[list[Finding], bool]:
+    def judge(self, views: Iterable[View]) -> list[Finding]:
         own: dict[str, list[Series]] = defaultdict(list)
         targets: dict[Target, list[Series]] = defaultdict(list)
         for view in views:
             for series in view.complaints:
+                if series.target in self._dead:
+                    continue
                 if self._is_own(series):
                     own[series.check].append(series)
                 else:
@@ -80,14 +84,14 @@ class _Judge:
         for target, failing in targets.items():
             verdict = self._verdict(target, failing)
             if verdict is None:
-                self._waiting = True
-            elif verdict.down:
+                continue
+            if verdict.down:
                 down[self._cause(verdict), self._key(target, verdict)].append(verdict)
             else:
                 alone[target[0]].append(verdict)
         found += [self._down(cause, key, verdicts) for (cause, key), verdicts in down.items()]
         found += self._from_sites(alone)
-        return found, self._waiting
+        return found
 
     def _is_own(self, series: Series) -> bool:
         check = self._places.check(series)
@@ -132,7 +136,10 @@ class _Judge:
             cause="check_down",
             key=key,
             scope=system.scope,
-            severity=severity_of(info, system.scope),
+            # One of a path's anchors is dead, and the path is not: nobody suffers.
+            severity="ticket"
+            if info.layer in PATH_LAYERS and not info.local
+            else severity_of(info, system.scope),
             units=self._units(failing),
             check=check,
             system=info.system,
