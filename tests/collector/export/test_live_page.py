@@ -24,7 +24,7 @@ def test_the_live_page_word_for_word():
     fleet, incidents = a_fleet(a_province([YPHU])), Incidents()
     fleet.heard(YPHU, a_push(YPHU), NOON + 0.5)
     feed(fleet, GATEWAY, "dd")
-    feed(fleet, HTTP, "u")
+    feed(fleet, HTTP, "u", NOON + 1)  # something got through the router that does not answer
     feed(fleet, Series(YPHU, "dns", "192.168.1.1", ""), "d")
     feed(fleet, Series(YPHU, "internet", "anchor.example", "vnpt"), "u")
     decided(incidents, fleet, NOON + 2)
@@ -47,7 +47,7 @@ thongsuot_check_up{site="05305",agent="05305",check="internet",target="anchor.ex
 thongsuot_check_up{site="05305",agent="05305",check="tthc",target="https://tthc.example/"} 1
 # HELP thongsuot_incident An open incident, 1.
 # TYPE thongsuot_incident gauge
-thongsuot_incident{id="phu-tho-250701-001",severity="page",cause="lan_down",scope="site",site="05305",system="lan"} 1
+thongsuot_incident{id="phu-tho-250701-001",severity="page",cause="check_down",scope="site",site="05305",check="gateway",system="lan"} 1
 # HELP thongsuot_incident_info An open incident in words, 1.
 # TYPE thongsuot_incident_info gauge
 thongsuot_incident_info{id="phu-tho-250701-001",title="Sự cố: Kiểm tra gateway",where="Xã Yên Phú: 192.168.1.1",since="12:00:00 01/07/2025",url="https://centre.example/"} 1
