@@ -17,6 +17,7 @@ from aiohttp.typedefs import Handler
 from agent.wire import Refusal
 from collector.bridge.rehearsals import RehearsalError
 from collector.centre import Centre
+from collector.diagnosis.explain import explain
 
 SOCKET = "control.sock"
 
@@ -56,6 +57,7 @@ def _make_app(centre: Centre) -> web.Application:
     app.router.add_post("/rehearsal", routes.start)
     app.router.add_get("/rehearsal", routes.show)
     app.router.add_delete("/rehearsal", routes.abort)
+    app.router.add_get("/explain", routes.explain)
     return app
 
 
@@ -75,6 +77,13 @@ class _Routes:
 
     async def show(self, _: web.Request) -> web.Response:
         return _json(self._centre.rehearsals.report)
+
+    async def explain(self, request: web.Request) -> web.Response:
+        centre, site = self._centre, request.query.get("site", "")
+        if site not in centre.fleet.sites:
+            known = Refusal(error=f"{site}: expected a site of this province", code="not_found")
+            return _json(known, HTTPStatus.NOT_FOUND)
+        return web.Response(text=explain(site, centre.fleet, centre.incidents, centre.now()))
 
     async def abort(self, _: web.Request) -> web.Response:
         return _json(self._centre.rehearsals.abort(self._centre.now()))

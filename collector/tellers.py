@@ -8,6 +8,7 @@ from pathlib import Path
 
 from collector.config import read_collector_file
 from collector.evidence_export import export
+from collector.explain_command import explain_site
 from collector.inventory.load import load
 from collector.ledger_command import ledger
 from collector.openmetrics_command import export_openmetrics
@@ -58,7 +59,12 @@ def add_tellers(
     openmetrics.add_argument("--site", default="", metavar="CODE", help="one place only")
     openmetrics.add_argument("out", type=Path, metavar="OUT", help="the file to make")
     openmetrics.set_defaults(command=_openmetrics)
-    return evidence, ledger_, openmetrics
+
+    why = add("explain", help="say what is known of one place, and which rule decided what is told")
+    why.add_argument("--site", required=True, metavar="CODE", help="its id, such as 04792")
+    why.add_argument("--at", default="", metavar="TIME", help=f"from the journal; {_TIME_HELP}")
+    why.set_defaults(command=_explain)
+    return evidence, ledger_, openmetrics, why
 
 
 def _evidence(arguments: argparse.Namespace) -> int:
@@ -72,6 +78,13 @@ def _evidence(arguments: argparse.Namespace) -> int:
         lang=arguments.lang,
         as_json=arguments.json,
     )
+    sys.stdout.write(said)
+    return 0
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    config = read_collector_file(arguments.config)
+    said = explain_site(config, load(config.province), arguments.site, arguments.at)
     sys.stdout.write(said)
     return 0
 

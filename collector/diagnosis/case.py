@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from collector.diagnosis.finding import GROUPS, Finding, Unit
+from collector.diagnosis.finding import GROUPS, Finding, Quality, Unit
 from collector.diagnosis.incident import Incident, Mark, Member, Sign, Step
 from collector.diagnosis.layers import CLOCK_GOOD_SECONDS, clock_is_wrong
 from collector.diagnosis.silence import on_mains
@@ -75,7 +75,7 @@ class Case:
         """Whether it is about many sites by its nature."""
         return self.incident.cause in GROUPS
 
-    def refresh(self, fleet: Fleet, still_poor: AbstractSet[Unit], now: float) -> None:
+    def refresh(self, fleet: Fleet, quality: Quality | None, now: float) -> None:
         """Take what is known of each unit now; what left the inventory is forgotten."""
         was_good = self.good_since is not None
         for unit, trouble in list(self.units.items()):
@@ -93,7 +93,7 @@ class Case:
             elif trouble.site not in fleet.sites:
                 self.drop({unit})
             else:
-                _refresh_sign(unit, trouble, fleet, still_poor, now)
+                _refresh_sign(unit, trouble, fleet, quality, now)
             self._changed = self._changed or trouble.up_at != before
         if was_good and self.units and self.good_since is None:
             self.came_back(now, now)
@@ -269,7 +269,7 @@ def noted(incident: Incident, kind: Kind, now: float, sites: int | None = None) 
 
 
 def _refresh_sign(
-    sign: Sign, trouble: Trouble, fleet: Fleet, still_poor: AbstractSet[Unit], now: float
+    sign: Sign, trouble: Trouble, fleet: Fleet, quality: Quality | None, now: float
 ) -> None:
     if sign.kind == "silent":
         site = fleet.sites[sign.subject]
@@ -284,5 +284,6 @@ def _refresh_sign(
             return
         wrong = clock_is_wrong(agent, CLOCK_GOOD_SECONDS)
         trouble.up_at = None if wrong else trouble.up_at or now
-    else:
-        trouble.up_at = None if sign in still_poor else trouble.up_at or now
+    elif quality is not None:
+        good = quality.good_since(fleet, sign.subject)
+        trouble.up_at = None if good is None else max(good, trouble.since)

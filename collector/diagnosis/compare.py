@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from collector.diagnosis.case import Case
-from collector.diagnosis.finding import GROUPS, Finding, Unit, knowing
-from collector.diagnosis.incident import Cause, Sign
+from collector.diagnosis.finding import GROUPS, Finding, Quality, Unit, knowing
+from collector.diagnosis.incident import Cause
 from collector.state.fleet import Fleet
 
 HOLD_SECONDS = 2.0
@@ -41,16 +41,10 @@ class Look:
         self.merged: set[str] = set()
         self.units: set[Unit] = {unit for finding in findings for unit in finding.units}
 
-    def refresh(self) -> None:
+    def refresh(self, quality: Quality | None) -> None:
         """Take what is known of every unit that is open."""
-        poor = {
-            unit
-            for finding in self._findings
-            for unit in finding.units
-            if isinstance(unit, Sign) and unit.kind == "poor"
-        }
         for case in self._cases.values():
-            case.refresh(self._fleet, poor, self._now)
+            case.refresh(self._fleet, quality, self._now)
 
     def place(self) -> list[Finding]:
         """Give every finding to the case it belongs to; return those that have none."""

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Protocol
 
 from msgspec import Struct
 
 from collector.diagnosis.incident import Cause, Severity, Sign
 from collector.inventory.model import CheckInfo, Inventory, Scope, Series
+from collector.state.fleet import Fleet
 from collector.state.states import BELOW_SERVICE, SeriesState
 
 Unit = Series | Sign
@@ -79,6 +81,16 @@ class Finding(Struct, frozen=True, kw_only=True):
     def since(self) -> float:
         """When it began at the place itself."""
         return min(evidence.since for evidence in self.units.values())
+
+
+class Quality(Protocol):
+    """What finds that something is poor: slow or lossy, not broken. Its units are signs `poor`."""
+
+    def findings(self, fleet: Fleet, now: float) -> Sequence[Finding]:
+        """Return what is poor now."""
+
+    def good_since(self, fleet: Fleet, name: str) -> float | None:
+        """Return when a sign's subject became good; None while it is poor or nobody knows."""
 
 
 def knowing(cause: Cause) -> int:

@@ -15,13 +15,13 @@ anybody is told (`Store.save`).
   incident of its own.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from collector.diagnosis.case import Case, opened
 from collector.diagnosis.compare import Look
 from collector.diagnosis.diagnose import Diagnosis
-from collector.diagnosis.finding import GROUPS, Finding, Unit
+from collector.diagnosis.finding import GROUPS, Finding, Quality, Unit
 from collector.diagnosis.identity import Names
 from collector.diagnosis.incident import Change, Incident
 from collector.state.fleet import Fleet
@@ -31,13 +31,11 @@ REOPENED_SECONDS = 60.0
 FORGET_SECONDS = 600.0
 """So long it is remembered that a unit was bad: if it is bad again, it comes and goes."""
 
-Poor = Callable[[Fleet, float], Sequence[Finding]]
-
 
 class Incidents:
     """The open incidents. `known`: those that were open before; `last_id`: the last one given.
 
-    `poor` finds what is slow and not broken; its findings join the others.
+    `quality` finds what is slow and not broken; its findings join the others.
     """
 
     def __init__(
@@ -46,11 +44,11 @@ class Incidents:
         *,
         last_id: str = "",
         restored_at: float | None = None,
-        poor: Poor | None = None,
+        quality: Quality | None = None,
     ) -> None:
         self._cases = {incident.id: Case(incident) for incident in known}
         self._names = Names(last_id, restored_at)
-        self._poor = poor
+        self._quality = quality
         self.diagnosis = Diagnosis()
         self._found_at: dict[Unit, float] = {}
         """What was found and is not told yet, and since when."""
@@ -67,14 +65,14 @@ class Incidents:
     def observe(self, fleet: Fleet, now: float) -> list[Change]:
         """Change, close and open what the fleet's state calls for."""
         findings = [*self.diagnosis.findings(fleet, now)]
-        if self._poor is not None:
-            findings += self._poor(fleet, now)
+        if self._quality is not None:
+            findings += self._quality.findings(fleet, now)
         if not findings and not self._cases:
             self._found_at.clear()
             return []
         before = self.open
         look = Look(self._cases, findings, fleet, now)
-        look.refresh()
+        look.refresh(self._quality)
         opened_now = self._open(look.place(), look, fleet, now)
         changes = self._close(look, fleet, now)
         for identity, case in self._cases.items():

@@ -89,9 +89,36 @@ class _Judge:
                 down[self._cause(verdict), self._key(target, verdict)].append(verdict)
             else:
                 alone[target[0]].append(verdict)
-        found += [self._down(cause, key, verdicts) for (cause, key), verdicts in down.items()]
+        found += [self._down(cause, key, verdicts) for (cause, key), verdicts in self._shared(down)]
         found += self._from_sites(alone)
         return found
+
+    def _shared(
+        self, down: Mapping[tuple[Cause, str], list[Verdict]]
+    ) -> Iterable[tuple[tuple[Cause, str], list[Verdict]]]:
+        """Yield the same, but own pages of many sites that fail at once as one: what serves them."""
+        pages: dict[tuple[Cause, str], list[list[Verdict]]] = defaultdict(list)
+        for (cause, key), verdicts in down.items():
+            system, _, subject = key.partition("@")
+            if subject:
+                pages[cause, system].append(verdicts)
+            else:
+                yield (cause, key), verdicts
+        for (cause, system), of_sites in pages.items():
+            watching = {
+                site
+                for check in self._places.inventory.checks.values()
+                if check.system == system
+                for site in self._places.watching[check.id]
+            }
+            if many(len(of_sites), len(watching)):
+                yield (cause, system), [one for verdicts in of_sites for one in verdicts]
+                continue
+            for verdicts in of_sites:
+                yield (cause, self._key_of_page(system, verdicts)), verdicts
+
+    def _key_of_page(self, system: str, verdicts: list[Verdict]) -> str:
+        return f"{system}@{self._fleet.series[verdicts[0].failing[0]].site}"
 
     def _is_own(self, series: Series) -> bool:
         check = self._places.check(series)

@@ -134,7 +134,7 @@ async def test_after_a_restore_agents_go_on_without_refusal_or_doubles(tmp_path)
         assert list(await here.centre.journal.ranges(AGENT, BOOT)) == [(1, 3), (6, 8)]
         assert here.centre.journal.conflicts == 0
         assert here.centre.configs.told[AGENT].version > version, "agents refuse older ones"
-        assert here.centre.incidents._restored_at == later, "its ids may be given already"
+        assert here.centre.incidents._names._restored_at == later, "its ids may be given already"
     assert spool.state.pending_batches == 0
     spool.close()
 

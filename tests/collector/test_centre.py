@@ -6,6 +6,7 @@ import pytest
 from msgspec.json import encode
 
 from agent.wire import Failure
+from collector.diagnosis.compare import HOLD_SECONDS
 from collector.diagnosis.store import Store
 from collector.inventory.problems import FolderError
 from collector.state.rollup_read import RollupReader
@@ -113,7 +114,7 @@ async def test_an_incident_outlives_restarts_under_its_name(tmp_path):
 
 async def until_lines(here: Served, count: int) -> list[str]:
     """Return the incidents on the page once there are so many."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 15  # found, held, good for long enough
     while len(lines := await incident_lines(here)) != count:
         assert time.monotonic() < deadline, lines
         await asyncio.sleep(0.02)
@@ -298,6 +299,8 @@ async def test_a_disk_that_takes_no_numbers_stops_no_page(tmp_path, monkeypatch,
             now = REHEARSAL
             await until(lambda: "configurations cannot be numbered" in caplog.text, what="told")
             await report(here, 1, Failure.TIMEOUT, Failure.TIMEOUT)
+            await asyncio.sleep(0.6)  # two looks
+            now = REHEARSAL + HOLD_SECONDS
             await until_lines(here, 1)
             assert here.centre.told(AGENT) == calm
         await until(lambda: here.centre.told(AGENT) != calm, what="numbered")

@@ -10,6 +10,7 @@ from agent.wire import EVIDENCE, Failure
 from tests.collector.ingest.pushes import batch, sample, stamp
 from tests.collector.served import AGENT, Served, served
 from tests.collector.test_centre import gateway, mono, report
+from tests.waiting import until
 
 PATH = "icmp 192.0.2.1\n1 *"
 
@@ -70,6 +71,7 @@ async def test_linked_from_the_wall(tmp_path):
     async with served(tmp_path) as here:
         await report(here, 1, Failure.TIMEOUT, Failure.TIMEOUT)
         await tell(here, 2)
+        await until(lambda: here.centre.incidents.open, what="the incident")
         await asyncio.sleep(0.6)
         _, wall = await page(here, "/?lang=vi")
         _, text = await page(here)

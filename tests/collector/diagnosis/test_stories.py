@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.collector.diagnosis.world import DC, World, has_two, lines_of, site_id
+from tests.collector.diagnosis.world import DC, TEN, World, has_two, lines_of, site_id
 
 WARM = 90.0
+AT_1658 = TEN + 6 * 3600.0 + 3480.0
 A, B, C = site_id(1), site_id(3), site_id(4)
 """A: VNPT alone. B: Viettel alone. C: both."""
 TTHC, PORTAL, DVCQG = "https://tthc.example/", "https://www.example/", "https://dvcqg.example/"
@@ -21,6 +22,7 @@ class Story:
     do: Callable[[World], object]
     told: list[tuple[str, str, int]]
     watch: float = 160.0
+    start: float = TEN
     offices: int = 12
 
 
@@ -71,6 +73,11 @@ STORIES = [
         "a carrier cut, staggered, back staggered",
         lambda w: w.fault("carrier", "vnpt", of(w, "vnpt"), over=5, back_over=20),
         [("carrier_outage", "vnpt", 9)],
+    ),
+    Story(
+        "a carrier's whole network gone, its anchor and the centre's line with it",
+        lambda w: w.fault("carrier", "vnpt"),
+        [("carrier_outage", "vnpt", 10)],
     ),
     Story(
         "both carriers' sites of an area without power",
@@ -206,7 +213,8 @@ STORIES = [
         lambda w: (w.fault("line", "vnpt", [DC]), w.fault("centre-line", "vnpt", (), lasts=60)),
         [("collector_blind", "centre/vnpt", 7)],
     ),
-    Story("17:00 with byes", lambda w: everything_off(w, bye=True), [], watch=4500),
+    Story("17:00", lambda w: everything_off(w, bye=True), [], watch=800, start=AT_1658),
+    Story("17:00, no byes", lambda w: everything_off(w, bye=False), [], watch=800, start=AT_1658),
     Story(
         "a dead anchor condemns no carrier",
         lambda w: w.fault("anchor", "vnpt", lasts=60),
@@ -253,7 +261,7 @@ STORIES = [
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
 def test_each_cause_is_told_once(story):
     """One opening and one close for each cause, with the right key and sites, and nothing else."""
-    world = World(story.offices)
+    world = World(story.offices, story.start)
     world.run(WARM)
     assert world.told == []
 

@@ -15,10 +15,13 @@ from datetime import time
 from functools import cache, lru_cache
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from agent.config import AgentConfig
-from agent.wire import PowerState, Push, Sample, Stamp
+from agent.wire import Batch, PowerState, Push, Sample, Stamp
 from collector.diagnosis.incident import Change, Incident
 from collector.diagnosis.incidents import Incidents
+from collector.ingest.entries import NewEntry
 from collector.inventory.model import (
     DATA_CENTRE,
     DAYS,
@@ -82,6 +85,7 @@ CHECKS = {
 }
 TIMEOUT = {"icmp": 2.0, "mtu": 4.0, "http": 5.0, "dns": 3.0, "tcp": 3.0, "mail": 5.0, "nic": 0.1}
 LOCAL = {"nic", "gateway", "printer"}
+TTHC_TARGET = "https://tthc.example/"
 BELOW = ("nic", "gateway", "internet", "tslcd", "dns-system", "anchor")
 Failing = tuple[str, str] | None
 """Failure and detail of an attempt."""
@@ -137,8 +141,10 @@ def province(offices: int) -> Inventory:
         name=_text("Thử"),
         time_zone=ZoneInfo("Asia/Ho_Chi_Minh"),
         carriers={
-            "vnpt": Carrier(name="VNPT", networks=["203.0.113.0/25"]),
-            "viettel": Carrier(name="Viettel", networks=["203.0.113.128/25"]),
+            "vnpt": Carrier(name="VNPT", networks=["203.0.113.0/25"], anchors=[ANCHOR["vnpt"]]),
+            "viettel": Carrier(
+                name="Viettel", networks=["203.0.113.128/25"], anchors=[ANCHOR["viettel"]]
+            ),
             "tslcd": Carrier(name="TSLCD"),
         },
         systems={
@@ -246,6 +252,8 @@ class World:
         self.fleet = Fleet(self.inventory, started_at=start)
         self.incidents = Incidents()
         self.told: list[tuple[float, Change]] = []
+        self.journal: list[NewEntry] | None = None
+        """What the centre stored, once a test wants it."""
         self.battery: set[str] = set()
         self.backup: set[str] = set()
         """Sites whose PC can report by a phone when all else fails."""
@@ -258,6 +266,7 @@ class World:
         self._outbox: dict[str, list[tuple[float, float, Sample]]] = defaultdict(list)
         self._off: set[str] = set()
         self._boots: dict[str, int] = defaultdict(int)
+        self._batches: dict[str, int] = defaultdict(int)
         for series, interval in self.inventory.interval_of.items():
             self._at(series, self.now + _share(*_words(series)) * min(interval, 5.0))
 
@@ -450,8 +459,39 @@ class World:
         self._push(agent, *reached)
         ready = [one for one in self._outbox[agent] if one[0] <= self.now]
         self._outbox[agent] = [one for one in self._outbox[agent] if one[0] > self.now]
-        for _, at, sample in sorted(ready, key=lambda one: one[1]):
+        ready.sort(key=lambda one: one[1])
+        for _, at, sample in ready:
             self.fleet.apply(agent, sample, at, trusted=True, now=self.now)
+        if ready and self.journal is not None:
+            self.journal.append(self._entry(agent, ready))
+
+    def _entry(self, agent: str, ready: list[tuple[float, float, Sample]]) -> NewEntry:
+        self._batches[agent] += 1
+        stamp = Stamp(wall_ms=int(self.now * 1000), mono_ns=int(self.now * 1e9))
+        boot = f"{self._boots[agent]:032x}"
+        batch = Batch(
+            v=1,
+            agent=agent,
+            boot=boot,
+            machine_boot="f" * 32,
+            seq=self._batches[agent],
+            sealed=stamp,
+            synchronised=True,
+            config=1,
+            program="1",
+            samples=[sample for _, _, sample in ready],
+        )
+        return NewEntry(
+            agent=agent,
+            boot=boot,
+            seq=self._batches[agent],
+            batch=batch,
+            body=msgspec.json.encode(batch),
+            times=[at for _, at, _ in ready],
+            trusted=True,
+            quarantined=[],
+            received_at=self.now,
+        )
 
     def _push(self, agent: str, via: str, address: str, *, bye: str = "") -> None:
         clock = self._is("clock", agent)

@@ -19,7 +19,7 @@ from tests.collector.a_province import (
     gateway,
 )
 from tests.collector.export.pages import measure, named, promtool_says, samples, shape
-from tests.collector.state.fleets import a_fleet, feed
+from tests.collector.state.fleets import a_fleet, decided, feed
 
 GATEWAY = gateway(YPHU)
 HTTP = Series(YPHU, "tthc", "https://tthc.example/", "")
@@ -216,7 +216,7 @@ async def test_any_word_of_the_inventory_is_a_label(target, line, name):
     exposition = Exposition(fleet)
     fleet.heard(YPHU, a_push(YPHU), NOON)
     feed(fleet, series, "dd")
-    incidents.observe(fleet, NOON + 2)
+    decided(incidents, fleet, NOON + 2)
     exposition.show(incidents.open.values())
 
     found = samples(await exposition.full(NOON + 2))
@@ -257,7 +257,7 @@ def a_busy_exposition() -> Exposition:
         fleet.heard(agent, a_full_push(agent), NOON, "203.0.113.9")
     for series in fleet.inventory.subjects:
         feed(fleet, series, "u" if series.agent == YPHU else "dd")
-    incidents.observe(fleet, NOON + 2)
+    decided(incidents, fleet, NOON + 2)
     own = Own()
     own.refused.labels(code="busy").inc()
     exposition = Exposition(fleet, url="https://centre.example", own=own.page)

@@ -13,7 +13,7 @@ from tests.collector.a_province import (
     gateway,
 )
 from tests.collector.export.pages import named
-from tests.collector.state.fleets import a_fleet, feed
+from tests.collector.state.fleets import a_fleet, decided, feed
 
 GATEWAY = gateway(YPHU)
 HTTP = Series(YPHU, "tthc", "https://tthc.example/", "")
@@ -27,7 +27,7 @@ def test_the_live_page_word_for_word():
     feed(fleet, HTTP, "u")
     feed(fleet, Series(YPHU, "dns", "192.168.1.1", ""), "d")
     feed(fleet, Series(YPHU, "internet", "anchor.example", "vnpt"), "u")
-    incidents.observe(fleet, NOON + 2)
+    decided(incidents, fleet, NOON + 2)
     exposition = Exposition(fleet, url="https://centre.example")
     exposition.show(incidents.open.values())
 
@@ -47,7 +47,7 @@ thongsuot_check_up{site="05305",agent="05305",check="internet",target="anchor.ex
 thongsuot_check_up{site="05305",agent="05305",check="tthc",target="https://tthc.example/"} 1
 # HELP thongsuot_incident An open incident, 1.
 # TYPE thongsuot_incident gauge
-thongsuot_incident{id="phu-tho-250701-001",severity="page",cause="check_down",scope="site",site="05305",check="gateway",system="lan"} 1
+thongsuot_incident{id="phu-tho-250701-001",severity="page",cause="lan_down",scope="site",site="05305",system="lan"} 1
 # HELP thongsuot_incident_info An open incident in words, 1.
 # TYPE thongsuot_incident_info gauge
 thongsuot_incident_info{id="phu-tho-250701-001",title="Sự cố: Kiểm tra gateway",where="Xã Yên Phú: 192.168.1.1",since="12:00:00 01/07/2025",url="https://centre.example/"} 1

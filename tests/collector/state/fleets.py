@@ -1,6 +1,9 @@
 """What the tests of the fleet start from."""
 
 from agent.wire import Sample
+from collector.diagnosis.compare import TICKET_SECONDS
+from collector.diagnosis.incident import Change
+from collector.diagnosis.incidents import Incidents
 from collector.inventory.model import Inventory, Series
 from collector.state.fleet import Fleet
 from tests.collector.a_province import NOON, a_province, a_sample
@@ -28,6 +31,11 @@ def feed(fleet: Fleet, series: Series, attempts: str, at: float = NOON, step: fl
         fleet.apply(series.agent, an_attempt(series, attempt), at, trusted=True, now=at)
         at += step
     return at
+
+
+def decided(incidents: Incidents, fleet: Fleet, now: float) -> list[Change]:
+    """Let incidents look at a fleet whose state was the same for long enough to be told."""
+    return [*incidents.observe(fleet, now - TICKET_SECONDS), *incidents.observe(fleet, now)]
 
 
 def tiles(fleet: Fleet) -> dict[str, str]:

@@ -17,7 +17,7 @@ from collector.state.fleet import Fleet
 from collector.wall.page import Overview
 from collector.wall.view import overview
 from tests.collector.a_province import DC, NOON, TCOC, TCOC_TTPV, YPHU, a_province, a_push
-from tests.collector.state.fleets import a_fleet, feed
+from tests.collector.state.fleets import a_fleet, decided, feed
 
 AGENTS = (TCOC, TCOC_TTPV, YPHU, DC)
 
@@ -50,7 +50,7 @@ class Centre:
     def look(self, now: float = NOON, lang: str = "vi", **said) -> Overview:
         """Let the time pass to `now`, and return the page."""
         self.fleet.tick(now)
-        self.incidents.observe(self.fleet, now)
+        decided(self.incidents, self.fleet, now)
         open_ones = self.incidents.open.values()
         return overview(
             self.fleet.inventory,
