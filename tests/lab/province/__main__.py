@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.lab.box import DATA_CENTRE
-from tests.lab.province.faults import FAULTS, Faults
+from tests.lab.province.faults import Faults
 from tests.lab.province.raising import PORT, Province, raised
+from tests.lab.province.registry import FAULTS
 from tests.programs import free_port
 
 HELP = """\
