@@ -112,8 +112,7 @@ class Pc:
 
     async def leave(self, sending: asyncio.Task) -> None:
         """Hand over the rest, say goodbye and close."""
-        nothing = lambda: not self.spool.state.pending_batches  # noqa: E731
-        await until(nothing, seconds=30, what="handed over")
+        await until(lambda: not self.spool.state.pending_batches, seconds=30, what="handed over")
         sending.cancel()
         await asyncio.wait([sending])
         assert sending.cancelled(), "the uplink ended by itself"

@@ -1,4 +1,4 @@
-"""A province that comes back at once: 148 PCs, each with what a cut of an hour leaves behind.
+"""A province that comes back at once: 148 PCs, each with what its cut left behind.
 
 Spools and uplinks are the agent's own, in a few processes (tests/lab/pcs.py), the collector is a
 real process, everything goes over HTTP on loopback. The spools are in memory: 148 PCs have 148

@@ -15,7 +15,7 @@ from tests.reliability.matrix import opened
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 CUT_SECONDS = int(os.environ.get("THONGSUOT_CUT_SECONDS", "120"))
-"""3600 for the figures of docs/reliability.md: a quarter of an hour."""
+"""3600 is the hour that the promise is about."""
 MOST_SECONDS = 1.0
 LIVE_SECONDS = 5.0
 """Of half of all looks: no more is held where 148 PCs and others share the machine; what is live
